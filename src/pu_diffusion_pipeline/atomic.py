@@ -1,0 +1,34 @@
+"""Writes that are either complete or not there: a temporary sibling, then a rename."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(final: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `final`; what was written there takes its place when the block ends well.
+
+    Works for files and folders. If the block raises, `final` stays as it was and the temporary path is removed.
+    """
+    final = Path(final)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    token = uuid.uuid4().hex[:8]
+    temporary = final.with_name(f".tmp-{token}-{final.name}")
+    try:
+        yield temporary
+        if final.is_dir():  # a full folder cannot be replaced in one step
+            old = final.with_name(f".old-{token}-{final.name}")
+            final.rename(old)
+            temporary.rename(final)
+            shutil.rmtree(old)
+        else:
+            os.replace(temporary, final)
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        else:
+            temporary.unlink(missing_ok=True)

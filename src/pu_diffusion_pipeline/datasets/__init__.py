@@ -1,0 +1,1 @@
+"""Kedro data sets: reading and writing only, each write atomic."""

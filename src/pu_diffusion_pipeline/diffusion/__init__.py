@@ -1,0 +1,1 @@
+"""Diffusion models: denoiser, forward process, objectives, training, sampling."""

@@ -1,0 +1,94 @@
+"""Which images of U and S make the batch of a step: a function of seed and step, so resuming needs no state."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.seeding import numpy_generator
+
+
+class Batch(NamedTuple):
+    """Rows of U and of S, int64."""
+
+    unlabeled: np.ndarray
+    labeled_sensitive: np.ndarray
+
+
+class ShuffledEpochs:
+    """Endless passes over `size` rows, each in a new random order; any stretch of it can be asked for."""
+
+    def __init__(self, size: int, seed: int, name: str) -> None:
+        self._size, self._seed, self._name = size, seed, name
+        self._orders: dict[int, np.ndarray] = {}
+
+    def _order(self, epoch: int) -> np.ndarray:
+        if epoch not in self._orders:
+            self._orders = {kept: order for kept, order in self._orders.items() if kept >= epoch - 1}
+            self._orders[epoch] = numpy_generator(self._seed, "batches", self._name, epoch).permutation(self._size)
+        return self._orders[epoch]
+
+    def rows(self, start: int, count: int) -> np.ndarray:
+        """Rows `start` to `start + count` of the endless sequence."""
+        places = np.arange(start, start + count)
+        epochs, offsets = np.divmod(places, self._size)
+        result = np.empty(count, dtype=np.int64)
+        for epoch in np.unique(epochs):
+            here = epochs == epoch
+            result[here] = self._order(int(epoch))[offsets[here]]
+        return result
+
+
+class StratifiedBatches:
+    """A fixed quota from U and from S in each batch: a share M / (M + N) of it from S, at least 1."""
+
+    def __init__(self, num_unlabeled: int, num_labeled: int, batch_size: int, seed: int) -> None:
+        share = num_labeled / (num_labeled + num_unlabeled)
+        self._labeled_quota = min(max(1, round(batch_size * share)), batch_size - 1)
+        self._unlabeled_quota = batch_size - self._labeled_quota
+        self._unlabeled = ShuffledEpochs(num_unlabeled, seed, "unlabeled")
+        self._labeled = ShuffledEpochs(num_labeled, seed, "labeled_sensitive")
+
+    def at(self, step: int) -> Batch:
+        """The batch of a step (from 0)."""
+        return Batch(
+            self._unlabeled.rows(step * self._unlabeled_quota, self._unlabeled_quota),
+            self._labeled.rows(step * self._labeled_quota, self._labeled_quota),
+        )
+
+
+class MixedBatches:
+    """Batches from the shuffled union of U and S, as in the paper; one may hold no image of S."""
+
+    def __init__(self, num_unlabeled: int, num_labeled: int, batch_size: int, seed: int) -> None:
+        self._num_unlabeled, self._batch_size = num_unlabeled, batch_size
+        self._union = ShuffledEpochs(num_unlabeled + num_labeled, seed, "union")
+
+    def at(self, step: int) -> Batch:
+        """The batch of a step (from 0)."""
+        rows = self._union.rows(step * self._batch_size, self._batch_size)
+        from_labeled = rows >= self._num_unlabeled
+        return Batch(rows[~from_labeled], rows[from_labeled] - self._num_unlabeled)
+
+
+def build_batches(
+    kind: str, num_unlabeled: int, num_labeled: int, batch_size: int, seed: int
+) -> StratifiedBatches | MixedBatches:
+    """Batches of the given kind.
+
+    Raises:
+        InvalidInput: S or U is empty.
+    """
+    for name, count in (("unlabeled set U", num_unlabeled), ("labeled sensitive set S", num_labeled)):
+        if count == 0:
+            raise InvalidInput(f"the {name} is empty; training needs at least one image in it")
+    kinds = {"stratified": StratifiedBatches, "mixed": MixedBatches}
+    return kinds[kind](num_unlabeled, num_labeled, batch_size, seed)
+
+
+def length_in_steps(num_steps: int | None, num_epochs: int | None, num_images: int, batch_size: int) -> int:
+    """Steps of a training whose length is given in steps or in epochs over `num_images`."""
+    if num_steps is not None:
+        return num_steps
+    assert num_epochs is not None
+    return num_epochs * -(-num_images // batch_size)

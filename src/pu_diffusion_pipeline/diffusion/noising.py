@@ -1,0 +1,91 @@
+"""The forward process (Eq. 6) and the per-image denoising error (Eq. 8)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pu_diffusion_pipeline.errors import InvalidInput
+
+
+def build_noise_scheduler(num_train_timesteps: int, schedule: str, prediction_type: str) -> Any:
+    """diffusers' DDPMScheduler; `schedule` is its beta_schedule."""
+    from diffusers import DDPMScheduler
+
+    return DDPMScheduler(
+        num_train_timesteps=num_train_timesteps, beta_schedule=schedule, prediction_type=prediction_type
+    )
+
+
+def signal_and_noise_scale(noise_scheduler: Any, timesteps: Tensor) -> tuple[Tensor, Tensor]:
+    """sqrt(alpha_bar_t) and sqrt(1 - alpha_bar_t), each (B, 1, 1, 1) float32."""
+    alpha_bar = noise_scheduler.alphas_cumprod.to(timesteps.device)[timesteps].float().view(-1, 1, 1, 1)
+    return alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+
+
+def denoising_error(
+    denoiser: Callable[..., Any],
+    noise_scheduler: Any,
+    clean_images: Tensor,
+    noise: Tensor,
+    timesteps: Tensor,
+    *,
+    error_space: str = "epsilon",
+    reduction: str = "sum",
+) -> Tensor:
+    """l(x) = || eps - eps_theta(x_t, t) ||^2 per image, Eq. 8, or the like on v = alpha eps - sigma x.
+
+    Args:
+        denoiser: (noisy_images, timesteps) -> object with `sample` (B, C, H, W), of the scheduler's prediction type.
+        noise_scheduler: gives alpha_bar and the prediction type.
+        clean_images: (B, C, H, W) float32 in [-1, 1].
+        noise: (B, C, H, W) standard Gaussian.
+        timesteps: (B,) int64 in [0, T).
+        error_space: `epsilon` (paper) or `v_prediction`.
+        reduction: `sum` (paper) or `mean` over C, H, W.
+
+    Returns:
+        (B,) float32, never negative.
+    """
+    signal, sigma = signal_and_noise_scale(noise_scheduler, timesteps)
+    noisy_images = signal * clean_images + sigma * noise
+    predicted = denoiser(noisy_images, timesteps).sample.float()
+    difference = _difference(
+        predicted, noise_scheduler.config.prediction_type, error_space, clean_images, noise, signal, sigma
+    )
+    squared = difference.square().flatten(1)
+    return squared.sum(1) if reduction == "sum" else squared.mean(1)
+
+
+def _difference(
+    predicted: Tensor,
+    predicts: str,
+    error_space: str,
+    clean_images: Tensor,
+    noise: Tensor,
+    signal: Tensor,
+    sigma: Tensor,
+) -> Tensor:
+    """Predicted minus true eps or v. x_t is exact, so errors of eps, v and x0 are multiples of one another:
+    d_x0 = -(sigma / signal) d_eps, d_v = d_eps / signal.
+    """  # fmt: skip
+    # The direct difference where target and error agree; it is exact also where signal is near 0.
+    if predicts == "v_prediction":
+        error_of_v = predicted - (signal * noise - sigma * clean_images)
+        return error_of_v if error_space == "v_prediction" else signal * error_of_v
+    if predicts == "epsilon":
+        error_of_epsilon = predicted - noise
+        return error_of_epsilon if error_space == "epsilon" else error_of_epsilon / signal
+    if predicts == "sample":
+        error_of_epsilon = -(signal / sigma) * (predicted - clean_images)
+        return error_of_epsilon if error_space == "epsilon" else error_of_epsilon / signal
+    raise InvalidInput(f"noise.prediction_type must be epsilon, v_prediction or sample, got {predicts!r}")
+
+
+def draw_noise(shape: torch.Size, num_train_timesteps: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """One eps and one t ~ U{0..T-1} for each image, on the generator's device."""
+    device = generator.device
+    noise = torch.randn(shape, generator=generator, device=device)
+    timesteps = torch.randint(0, num_train_timesteps, (shape[0],), generator=generator, device=device)
+    return noise, timesteps

@@ -1,0 +1,90 @@
+"""Sampling from a trained denoiser: DDPM (Ho et al. 2020), DDIM (Song et al. 2020a), DPM-Solver++ (Lu et al. 2022).
+
+Image i starts from noise that depends on the seed and on i alone: the same for every method, batch size and device.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pu_diffusion_pipeline.console import reporting
+from pu_diffusion_pipeline.diffusion.compute import autocast
+from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.images.transforms import to_uint8
+from pu_diffusion_pipeline.parameters import Sampling
+from pu_diffusion_pipeline.seeding import derive_seed
+
+
+def sample_images(
+    denoiser: Any,
+    noise_scheduler: Any,
+    settings: Sampling,
+    *,
+    seed: int,
+    device: str,
+    precision: str,
+    title: str = "sample",
+) -> np.ndarray:
+    """Draw images.
+
+    Args:
+        denoiser: a trained UNet2DModel.
+        noise_scheduler: the scheduler it was trained with.
+        settings: sampler, steps, number of images.
+        seed: the run's seed.
+        device: cuda, mps or cpu.
+        precision: fp32, bf16 or fp16.
+        title: stands before the progress bar.
+
+    Returns:
+        (num_images, C, H, W) uint8.
+    """
+    denoiser = denoiser.to(device).eval()
+    sampler = build_sampler(noise_scheduler, settings.sampler, settings.karras_sigmas)
+    shape = (denoiser.config.in_channels, denoiser.config.sample_size, denoiser.config.sample_size)
+    images = np.empty((settings.num_images, *shape), dtype=np.uint8)
+    with reporting(title, settings.num_images) as reporter, torch.inference_mode(), autocast(device, precision):
+        for start in range(0, settings.num_images, settings.batch_size):
+            indices = range(start, min(start + settings.batch_size, settings.num_images))
+            images[start : indices.stop] = _sample_batch(denoiser, sampler, settings.num_steps, seed, indices, shape)
+            reporter.update(indices.stop)
+    return images
+
+
+def _sample_batch(
+    denoiser: Any, sampler: Any, num_steps: int, seed: int, indices: range, shape: tuple[int, ...]
+) -> np.ndarray:
+    generators = [torch.Generator().manual_seed(derive_seed(seed, "starting_noise", index)) for index in indices]
+    noisy_images = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+    noisy_images = noisy_images.to(denoiser.device)
+    sampler.set_timesteps(num_steps)
+    for timestep in sampler.timesteps:
+        predicted = denoiser(noisy_images, timestep).sample.float()
+        noisy_images = _step(sampler, predicted, timestep, noisy_images, generators)
+    return to_uint8(noisy_images).cpu().numpy()
+
+
+def _step(
+    sampler: Any, predicted: Tensor, timestep: Tensor, noisy_images: Tensor, generators: list[torch.Generator]
+) -> Tensor:
+    # DDIM with eta 0 and DPM-Solver++ draw nothing; DDPM draws from each image's own stream.
+    return sampler.step(predicted, timestep, noisy_images, generator=generators).prev_sample
+
+
+def build_sampler(noise_scheduler: Any, name: str, karras_sigmas: bool = False) -> Any:
+    """The diffusers scheduler of a sampler, with the forward process of `noise_scheduler`."""
+    from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
+
+    config = noise_scheduler.config
+    builders = {
+        "ddpm": lambda: DDPMScheduler.from_config(config),
+        "ddim": lambda: DDIMScheduler.from_config(config),
+        "dpm_solver++": lambda: DPMSolverMultistepScheduler.from_config(
+            config, algorithm_type="dpmsolver++", use_karras_sigmas=karras_sigmas
+        ),
+    }
+    if name not in builders:
+        raise InvalidInput(f"sampling.sampler must be one of {', '.join(builders)}, got {name!r}")
+    return builders[name]()

@@ -1,0 +1,268 @@
+"""The training loop of every method, on accelerate: noise, predict, error, objective, step.
+
+Everything random in a step follows from the seed and the step's number, so a resumed run draws what it would have
+drawn. U's part of a batch (images, noise, timesteps) is the same for every method with the same seed.
+"""
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import Tensor
+
+from pu_diffusion_pipeline.console import reporting
+from pu_diffusion_pipeline.diffusion.batches import build_batches, length_in_steps
+from pu_diffusion_pipeline.diffusion.checkpoints import CheckpointStore
+from pu_diffusion_pipeline.diffusion.noising import denoising_error, draw_noise
+from pu_diffusion_pipeline.diffusion.objectives import Objective
+from pu_diffusion_pipeline.errors import TrainingDiverged
+from pu_diffusion_pipeline.images.transforms import to_unit
+from pu_diffusion_pipeline.parameters import Training
+from pu_diffusion_pipeline.seeding import derive_seed
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Attributes:
+    denoiser: the trained model, with averaged (EMA) weights where the settings ask for them; on the CPU.
+    history: a row per `log_every` steps: step, loss, risks, gradient norm, learning rate, images per second.
+    seconds: training time, over all resumptions.
+    num_steps: steps taken.
+    """  # fmt: skip
+
+    denoiser: Any
+    history: list[dict[str, float]]
+    seconds: float
+    num_steps: int
+
+
+class Trainer:
+    """One training run.
+
+    Args:
+        denoiser: a UNet2DModel or the like; trained in place.
+        noise_scheduler: the forward process.
+        objective: the method's objective.
+        settings: optimisation settings.
+        error_options: `error_space` and `reduction` of `denoising_error`.
+        seed: the run's seed.
+        device: cuda, mps or cpu.
+        precision: fp32, bf16 or fp16; weights and the error stay float32.
+        checkpoints: where resume states go; None keeps none.
+        uses_labeled_sensitive: whether the objective looks at S; if not, its images are not computed.
+    """
+
+    def __init__(
+        self,
+        denoiser: Any,
+        noise_scheduler: Any,
+        objective: Objective,
+        settings: Training,
+        *,
+        error_options: dict[str, str],
+        seed: int,
+        device: str,
+        precision: str,
+        checkpoints: CheckpointStore | None = None,
+        uses_labeled_sensitive: bool = True,
+    ) -> None:
+        self.objective, self.settings, self.seed = objective, settings, seed
+        self.noise_scheduler, self.error_options = noise_scheduler, error_options
+        self.checkpoints, self.uses_labeled_sensitive = checkpoints, uses_labeled_sensitive
+        self.precision, self.accelerator = precision, _accelerator(device, precision)
+        self.device = self.accelerator.device
+        optimizer = torch.optim.AdamW(
+            denoiser.parameters(),
+            lr=settings.learning_rate,
+            betas=settings.adam_betas,
+            weight_decay=settings.weight_decay,
+            fused=True,
+        )
+        self.denoiser, self.optimizer = self.accelerator.prepare(denoiser, optimizer)
+        self.step, self.seconds, self.history = 0, 0.0, []
+
+    def fit(self, unlabeled: np.ndarray, labeled_sensitive: np.ndarray, title: str = "train") -> Trained:
+        """Train, from the newest resume state if there is one.
+
+        Args:
+            unlabeled: U, (N, C, H, W) uint8.
+            labeled_sensitive: S, (M, C, H, W) uint8.
+            title: stands before the progress bar.
+        """
+        settings = self.settings
+        total = length_in_steps(
+            settings.num_steps, settings.num_epochs, len(unlabeled) + len(labeled_sensitive), settings.batch_size
+        )
+        self.lr_scheduler = _cosine_with_warmup(self.optimizer, settings.warmup_steps, total)
+        self.ema = _ema(self.accelerator.unwrap_model(self.denoiser), settings.ema_decay)
+        if self._resume():
+            return self._result()
+        batches = build_batches(
+            settings.batches, len(unlabeled), len(labeled_sensitive), settings.batch_size, self.seed
+        )
+        meter, begun = Meter(), time.perf_counter() - self.seconds
+        self.denoiser.train()
+        with reporting(title, total) as reporter:
+            while self.step < total:
+                batch = batches.at(self.step)
+                meter.add(self._train_step(unlabeled[batch.unlabeled], labeled_sensitive[batch.labeled_sensitive]))
+                self.step += 1
+                self.seconds = time.perf_counter() - begun
+                if self.step % settings.log_every == 0 or self.step == total:
+                    self._log(meter, reporter)
+                if self.step % settings.checkpoint_every == 0 and self.step < total:
+                    self._save(self._state())
+        self._use_averaged_weights()
+        self._save(self._finished_state())
+        return self._result()
+
+    def _train_step(self, unlabeled: np.ndarray, labeled_sensitive: np.ndarray) -> dict[str, Tensor]:
+        if not self.uses_labeled_sensitive:
+            labeled_sensitive = labeled_sensitive[:0]
+        clean_images, noise, timesteps = self._draw(unlabeled, labeled_sensitive)
+        is_labeled_sensitive = torch.arange(len(clean_images), device=self.device) >= len(unlabeled)
+        with self.accelerator.autocast():
+            error = denoising_error(
+                self.denoiser, self.noise_scheduler, clean_images, noise, timesteps, **self.error_options
+            )
+        loss, risks = self.objective(error, is_labeled_sensitive)
+        self.accelerator.backward(loss)
+        gradient_norm = self.accelerator.clip_grad_norm_(self.denoiser.parameters(), self.settings.max_grad_norm)
+        self.optimizer.step()
+        self.lr_scheduler.step()
+        self.optimizer.zero_grad()
+        if self.ema is not None:
+            self.ema.step(self.denoiser.parameters())
+        num_images = torch.tensor(float(len(clean_images)))
+        return {"loss": loss.detach(), **risks, "gradient_norm": gradient_norm, "num_images": num_images}
+
+    def _draw(self, unlabeled: np.ndarray, labeled_sensitive: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+        """Clean images in [-1, 1], noise and timesteps of the step; U and S have random streams of their own."""
+        parts = []
+        for name, images in (("unlabeled", unlabeled), ("labeled_sensitive", labeled_sensitive)):
+            seed = derive_seed(self.seed, "training_noise", name, self.step)
+            generator = torch.Generator(self.device).manual_seed(seed)
+            clean_images = to_unit(torch.from_numpy(np.ascontiguousarray(images)).to(self.device))
+            num_timesteps = self.noise_scheduler.config.num_train_timesteps
+            parts.append((clean_images, *draw_noise(clean_images.shape, num_timesteps, generator)))
+        clean_images, noise, timesteps = (torch.cat(part) for part in zip(*parts, strict=True))
+        return clean_images, noise, timesteps
+
+    def _log(self, meter: "Meter", reporter: Any) -> None:
+        row = {"step": self.step, **meter.flush(), "learning_rate": self.lr_scheduler.get_last_lr()[0]}
+        images = row.pop("num_images") * row["step"]
+        row["images_per_second"] = images / self.seconds
+        if not all(np.isfinite([row["loss"], row["gradient_norm"]])):
+            raise TrainingDiverged(
+                f"The loss or its gradient is not finite by step {self.step} "
+                f"(last good checkpoint: {self._last_checkpoint()}). Likely causes: training.learning_rate "
+                f"{self.settings.learning_rate} too high, fp16, objective.correction none or a beta too large."
+            )
+        self.history.append(row)
+        shown = ("loss", "unlabeled_negative", "sensitive_negative", "sensitive_positive")
+        named = " ".join(f"{name} {row[name]:.4g}" for name in shown if name in row)
+        reporter.update(self.step, f"{named}  {row['images_per_second']:.0f} images/s")
+
+    def _last_checkpoint(self) -> str:
+        state = self.checkpoints.latest() if self.checkpoints else None
+        return f"step {state['step']} in {self.checkpoints.folder}" if state and self.checkpoints else "none"
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "finished": False,
+            "step": self.step,
+            "seconds": self.seconds,
+            "history": self.history,
+            "denoiser": self.accelerator.unwrap_model(self.denoiser).state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "lr_scheduler": self.lr_scheduler.state_dict(),
+            "ema": None if self.ema is None else self.ema.state_dict(),
+            "scaler": None if self.accelerator.scaler is None else self.accelerator.scaler.state_dict(),
+        }
+
+    def _finished_state(self) -> dict[str, Any]:
+        state = {name: value for name, value in self._state().items() if name in ("step", "seconds", "history")}
+        return {**state, "finished": True, "denoiser": self.accelerator.unwrap_model(self.denoiser).state_dict()}
+
+    def _save(self, state: dict[str, Any]) -> None:
+        if self.checkpoints is not None:
+            self.checkpoints.save(state)
+
+    def _resume(self) -> bool:
+        """Take up the newest resume state; true if the run was finished already."""
+        state = self.checkpoints.latest() if self.checkpoints else None
+        if state is None:
+            return False
+        self.step, self.seconds, self.history = state["step"], state["seconds"], state["history"]
+        self.accelerator.unwrap_model(self.denoiser).load_state_dict(state["denoiser"])
+        if state["finished"]:
+            log.info("This training is finished already (%s); nothing to do", self.checkpoints.folder)
+            return True
+        log.info("Resuming at step %d from %s", self.step, self.checkpoints.folder)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.lr_scheduler.load_state_dict(state["lr_scheduler"])
+        if self.ema is not None:
+            self.ema.load_state_dict(state["ema"])
+            self.ema.to(self.device)
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        return False
+
+    def _use_averaged_weights(self) -> None:
+        if self.ema is not None:
+            self.ema.copy_to(self.accelerator.unwrap_model(self.denoiser).parameters())
+
+    def _result(self) -> Trained:
+        # Mixed precision wraps `forward`; the plain model is what gets saved and sampled from.
+        denoiser = self.accelerator.unwrap_model(self.denoiser, keep_fp32_wrapper=False).cpu().eval()
+        return Trained(denoiser, self.history, self.seconds, self.step)
+
+
+class Meter:
+    """Means of named scalars over some steps, summed on the device so that no step waits for it."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._count = 0
+
+    def add(self, values: dict[str, Tensor]) -> None:
+        """Add the scalars of one step."""
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0) + value.detach()
+        self._count += 1
+
+    def flush(self) -> dict[str, float]:
+        """The means since the last flush."""
+        means = {name: float(total) / self._count for name, total in self._sums.items()}
+        self._sums, self._count = {}, 0
+        return means
+
+
+def _accelerator(device: str, precision: str) -> Accelerator:
+    # accelerate keeps its settings process-wide and refuses others later: several trainings share our process.
+    AcceleratorState._reset_state(reset_partial_state=True)
+    accelerator = Accelerator(mixed_precision="no" if precision == "fp32" else precision, cpu=device == "cpu")
+    if accelerator.device.type != device:
+        raise RuntimeError(f"asked accelerate for {device}, got {accelerator.device}")
+    return accelerator
+
+
+def _cosine_with_warmup(optimizer: Any, warmup_steps: int, num_steps: int) -> Any:
+    from diffusers.optimization import get_cosine_schedule_with_warmup
+
+    # accelerate's wrapper counts steps per process; ours are already counted.
+    return get_cosine_schedule_with_warmup(optimizer.optimizer, warmup_steps, num_steps)
+
+
+def _ema(denoiser: Any, decay: float | None) -> Any:
+    """diffusers' exponential moving average with its ramp (1 + k) / (10 + k)."""
+    from diffusers.training_utils import EMAModel
+
+    return None if decay is None else EMAModel(denoiser.parameters(), decay=decay, foreach=True)

@@ -1,0 +1,1 @@
+"""Source images: reading, sizing, the sets that training and evaluation use."""

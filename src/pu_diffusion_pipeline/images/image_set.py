@@ -1,0 +1,53 @@
+"""A set of images of one size with the parameters it was made with: U, S, test images, samples."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pu_diffusion_pipeline.images.sources import Source
+from pu_diffusion_pipeline.images.transforms import to_model_size
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images and where they come from.
+
+    Attributes:
+        images: (N, C, H, W) uint8; memory-mapped when loaded from disk.
+        manifest: `settings` (flat resolved parameters), and what else belongs to its origin.
+    """
+
+    images: np.ndarray
+    manifest: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.images.dtype != np.uint8 or self.images.ndim != 4:
+            raise ValueError(f"images must be (N, C, H, W) uint8, got {self.images.shape} {self.images.dtype}")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write `images.npy` and `manifest.json` into a new folder."""
+        folder = Path(folder)
+        folder.mkdir(parents=True)
+        np.save(folder / "images.npy", self.images, allow_pickle=False)
+        (folder / "manifest.json").write_text(json.dumps(self.manifest, indent=1))
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> "ImageSet":
+        """Read what `save_pretrained` wrote; the images stay on disk until they are used."""
+        folder = Path(folder)
+        manifest = json.loads((folder / "manifest.json").read_text())
+        return cls(np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False), manifest)
+
+
+def read_images(source: Source, positions: np.ndarray, size: int, channels: int) -> np.ndarray:
+    """Decode and resize only the images at `positions`: (N, channels, size, size) uint8."""
+    images = np.empty((len(positions), channels, size, size), dtype=np.uint8)
+    for row, position in enumerate(positions):
+        images[row] = to_model_size(source.read(int(position)), size, channels)
+    return images

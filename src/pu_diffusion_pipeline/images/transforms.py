@@ -1,0 +1,35 @@
+"""Pixels: size and channels of source images, and the only conversion between uint8 and [-1, 1]."""
+
+from typing import Any
+
+import numpy as np
+
+
+def to_model_size(image: np.ndarray, size: int, channels: int) -> np.ndarray:
+    """Resize with antialiasing (shorter side to `size`, then the centre square) and set the number of channels.
+
+    Args:
+        image: (H, W) or (H, W, 3) uint8.
+        size: side of the square result.
+        channels: 1 (luminance) or 3 (grey images are repeated).
+
+    Returns:
+        (channels, size, size) uint8.
+    """
+    from PIL import Image, ImageOps
+
+    picture = Image.fromarray(image).convert("L" if channels == 1 else "RGB")
+    picture = ImageOps.fit(picture, (size, size), method=Image.Resampling.BILINEAR)
+    return np.asarray(picture).reshape(size, size, channels).transpose(2, 0, 1)
+
+
+def to_unit(images: Any) -> Any:
+    """(B, C, H, W) uint8 tensor in 0..255 to float32 in [-1, 1]."""
+    return images.float().div_(127.5).sub_(1.0)
+
+
+def to_uint8(images: Any) -> Any:
+    """(B, C, H, W) float tensor, clipped to [-1, 1], to uint8 in 0..255, rounded."""
+    import torch
+
+    return images.float().clamp(-1, 1).add(1.0).mul(127.5).round_().to(torch.uint8)

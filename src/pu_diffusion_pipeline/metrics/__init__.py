@@ -1,0 +1,1 @@
+"""Evaluation: the judge, the non-sensitive rate, distances between images."""

@@ -1,0 +1,190 @@
+"""The judge: a LeNet-style CNN (LeCun et al. 1998) that decides normal or sensitive (paper, Sec. 5.2).
+
+It learns the data set's own classes with true labels; an image is normal if its most probable class is a normal one.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pu_diffusion_pipeline.console import reporting
+from pu_diffusion_pipeline.images.image_set import ImageSet
+from pu_diffusion_pipeline.images.transforms import to_unit
+from pu_diffusion_pipeline.parameters import Judge as JudgeSettings
+from pu_diffusion_pipeline.seeding import derive_seed
+
+NUM_FEATURES = 84  # LeNet-5's penultimate layer
+
+
+class Judge(nn.Module):
+    """Convolutions 32-64 with pooling, then 84 features, then classes.
+
+    Args:
+        channels: of the images.
+        image_size: side that images are brought to before the first layer.
+        num_classes: classes of the data set.
+        normal_classes: which of them are normal.
+        manifest: `settings`, accuracy and counts: whatever belongs to its origin.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        image_size: int,
+        num_classes: int,
+        normal_classes: tuple[int, ...],
+        manifest: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = {
+            "channels": channels,
+            "image_size": image_size,
+            "num_classes": num_classes,
+            "normal_classes": list(normal_classes),
+        }
+        self.manifest = manifest or {}
+        self.image_size, self.normal_classes = image_size, tuple(normal_classes)
+        side = image_size // 4
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(32, 64, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Flatten(), nn.Dropout(0.25),
+            nn.Linear(64 * side * side, NUM_FEATURES), nn.ReLU(),
+        )  # fmt: skip
+        self.head = nn.Linear(NUM_FEATURES, num_classes)
+
+    def features(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) float32 in [-1, 1] to (B, 84) penultimate features."""
+        if images.shape[-1] != self.image_size:
+            size = (self.image_size, self.image_size)
+            images = functional.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
+        return self.body(images)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) float32 in [-1, 1] to (B, num_classes) logits."""
+        return self.head(self.features(images))
+
+    @property
+    def weights_digest(self) -> str:
+        """sha256 of the weights."""
+        sha = hashlib.sha256()
+        for name, value in sorted(self.state_dict().items()):
+            sha.update(name.encode() + value.cpu().numpy().tobytes())
+        return sha.hexdigest()
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write `model.safetensors`, `config.json` and `manifest.json` into a new folder."""
+        folder = Path(folder)
+        folder.mkdir(parents=True)
+        save_file(self.state_dict(), folder / "model.safetensors")
+        (folder / "config.json").write_text(json.dumps(self.config, indent=1))
+        (folder / "manifest.json").write_text(json.dumps(self.manifest, indent=1))
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> "Judge":
+        """Read what `save_pretrained` wrote."""
+        folder = Path(folder)
+        config = json.loads((folder / "config.json").read_text())
+        judge = cls(**config, manifest=json.loads((folder / "manifest.json").read_text()))
+        judge.load_state_dict(load_file(folder / "model.safetensors"))
+        return judge.eval()
+
+
+def train_judge(
+    images: np.ndarray,
+    classes: np.ndarray,
+    normal_classes: tuple[int, ...],
+    settings: JudgeSettings,
+    device: str,
+) -> Judge:
+    """Train the judge on the class task.
+
+    Args:
+        images: (N, C, H, W) uint8.
+        classes: (N,) true class of each image.
+        normal_classes: classes that count as normal.
+        settings: optimisation settings.
+        device: cuda, mps or cpu.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(settings.seed, "judge"))
+        judge = Judge(images.shape[1], settings.image_size, int(classes.max()) + 1, normal_classes).to(device)
+        rng = np.random.default_rng(derive_seed(settings.seed, "judge_batches"))
+        num_batches = -(-len(images) // settings.batch_size)
+        optimizer = torch.optim.AdamW(judge.parameters(), lr=settings.learning_rate, weight_decay=1e-2)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, settings.learning_rate, total_steps=num_batches * settings.num_epochs
+        )
+        with reporting("train judge", settings.num_epochs) as reporter:
+            for epoch in range(settings.num_epochs):
+                for rows in np.array_split(rng.permutation(len(images)), num_batches):
+                    batch = _augmented(to_unit(torch.from_numpy(images[np.sort(rows)])), rng).to(device)
+                    target = torch.from_numpy(classes[np.sort(rows)]).to(device)
+                    loss = functional.cross_entropy(judge(batch), target)
+                    optimizer.zero_grad()
+                    loss.backward()
+                    optimizer.step()
+                    schedule.step()
+                reporter.update(epoch + 1, f"loss {float(loss.detach()):.4f}")
+    return judge.cpu().eval()
+
+
+def _augmented(images: Tensor, rng: np.random.Generator) -> Tensor:
+    """Shift the batch by up to a sixteenth of its side: small sets then give a judge that sees more than pixels."""
+    reach = images.shape[-1] // 16
+    down, right = rng.integers(-reach, reach + 1, 2)
+    return torch.roll(images, (int(down), int(right)), dims=(2, 3))
+
+
+def batches(images: np.ndarray, batch_size: int, device: str) -> Iterator[Tensor]:
+    """Slices of a (memory-mapped) uint8 array as float32 in [-1, 1] on the device."""
+    for start in range(0, len(images), batch_size):
+        yield to_unit(torch.from_numpy(np.array(images[start : start + batch_size])).to(device))
+
+
+@torch.inference_mode()
+def predicted_classes(judge: Judge, images: np.ndarray, batch_size: int, device: str = "cpu") -> np.ndarray:
+    """(N,) int64, the most probable class of each image of a (N, C, H, W) uint8 array."""
+    judge = judge.to(device)
+    return np.concatenate([judge(batch).argmax(1).cpu().numpy() for batch in batches(images, batch_size, device)])
+
+
+def judged_normal(judge: Judge, classes: np.ndarray) -> np.ndarray:
+    """(N,) bool: whether a predicted class is a normal one."""
+    return np.isin(classes, judge.normal_classes)
+
+
+def assess_judge(
+    judge: Judge, test: ImageSet, test_classes: np.ndarray, heldout: ImageSet, heldout_classes: np.ndarray, device: str
+) -> dict[str, Any]:
+    """Accuracy on images that the judge never saw.
+
+    Args:
+        judge: the trained judge.
+        test: normal images, `test_classes` (N,) their true classes.
+        heldout: sensitive images, `heldout_classes` (M,) theirs.
+        device: cuda, mps or cpu.
+
+    Returns:
+        `accuracy` on the class task, `normal_recall` = P(judged normal | normal), `sensitive_recall` =
+        P(judged sensitive | sensitive), and the counts they come from.
+    """
+    predicted = [predicted_classes(judge, part.images, 512, device) for part in (test, heldout)]
+    true = (test_classes, heldout_classes)
+    correct = sum(int((got == expected).sum()) for got, expected in zip(predicted, true, strict=True))
+    return {
+        "accuracy": correct / (len(test) + len(heldout)),
+        "normal_recall": float(judged_normal(judge, predicted[0]).mean()),
+        "sensitive_recall": float(1 - judged_normal(judge, predicted[1]).mean()),
+        "num_normal": len(test),
+        "num_sensitive": len(heldout),
+        "weights_digest": judge.weights_digest,
+    }

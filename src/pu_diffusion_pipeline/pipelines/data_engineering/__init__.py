@@ -1,0 +1,5 @@
+"""Source images to U, S, test and judge images."""
+
+from pu_diffusion_pipeline.pipelines.data_engineering.pipeline import create_pipeline
+
+__all__ = ["create_pipeline"]

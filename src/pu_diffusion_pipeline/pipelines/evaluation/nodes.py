@@ -1,0 +1,76 @@
+"""Nodes of evaluation."""
+
+from typing import Any
+
+import pandas as pd
+
+from pu_diffusion_pipeline.identity import check_settings, environment, settings
+from pu_diffusion_pipeline.images.image_set import ImageSet
+from pu_diffusion_pipeline.parameters import Parameters, load_parameters
+
+
+def extract_reference_features(test_images: ImageSet, judge: Any, parameters: dict[str, Any]) -> Any:
+    """Features of the real normal test images."""
+    checked = load_parameters(parameters)
+    check_settings(test_images.manifest["settings"], settings(checked, "source"), "The test images")
+    return _features(test_images, judge, checked)
+
+
+def judge_samples(samples: ImageSet, judge: Any, parameters: dict[str, Any]) -> pd.DataFrame:
+    """A row per sample: the class the judge gives it and whether that is a sensitive one."""
+    from pu_diffusion_pipeline.diffusion.compute import resolve_device
+    from pu_diffusion_pipeline.metrics.judge import judged_normal, predicted_classes
+
+    checked, method = load_parameters(parameters), samples.manifest["training"]["method"]
+    check_settings(samples.manifest["settings"], settings(checked, "samples", method), f"The {method} samples")
+    check_settings(judge.manifest["settings"], settings(checked, "judge"), "The judge")
+    device = resolve_device(checked.compute.device)
+    classes = predicted_classes(judge, samples.images, checked.evaluation.batch_size, device)
+    return pd.DataFrame({"predicted_class": classes, "judged_sensitive": ~judged_normal(judge, classes)})
+
+
+def extract_sample_features(samples: ImageSet, judge: Any, parameters: dict[str, Any]) -> Any:
+    """Features of the samples."""
+    return _features(samples, judge, load_parameters(parameters))
+
+
+def score_samples(
+    samples: ImageSet,
+    judgements: pd.DataFrame,
+    features: Any,
+    reference_features: Any,
+    judge_report: dict[str, Any],
+    parameters: dict[str, Any],
+) -> dict[str, Any]:
+    """Every metric of the samples, with what it was measured by and on."""
+    from pu_diffusion_pipeline.metrics.fidelity import distances
+    from pu_diffusion_pipeline.metrics.non_sensitive_rate import non_sensitive_rate
+
+    checked, method = load_parameters(parameters), samples.manifest["training"]["method"]
+    options = checked.evaluation
+    num_normal = int((~judgements["judged_sensitive"]).sum())
+    return {
+        "method": method,
+        "non_sensitive_rate": non_sensitive_rate(num_normal, len(judgements), judge_report),
+        "fidelity": distances(
+            features,
+            reference_features,
+            kid_subsets=options.kid_subsets,
+            kid_subset_size=options.kid_subset_size,
+            neighborhood=options.neighborhood,
+        ),
+        "settings": settings(checked, "metrics", method),
+        "training": samples.manifest["training"],
+        **environment(),
+    }
+
+
+def _features(images: ImageSet, judge: Any, checked: Parameters) -> Any:
+    from pu_diffusion_pipeline.diffusion.compute import resolve_device
+    from pu_diffusion_pipeline.metrics.fidelity import extract_features
+
+    options = checked.evaluation
+    device = resolve_device(checked.compute.device)
+    return extract_features(
+        images.images, options.features, judge, options.inception_weights, options.batch_size, device
+    )

@@ -1,0 +1,5 @@
+"""The share of sensitive images in U, and the beta that training uses."""
+
+from pu_diffusion_pipeline.pipelines.prior_estimation.pipeline import create_pipeline
+
+__all__ = ["create_pipeline"]

@@ -1,0 +1,1 @@
+"""Positive-unlabeled learning: splits, the PU risk, the class prior."""

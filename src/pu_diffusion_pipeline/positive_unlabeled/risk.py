@@ -1,0 +1,80 @@
+"""The positive-unlabeled risk on per-image denoising errors (paper, Eq. 10-19 and Algorithm 1)."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+LN2 = 0.6931471805599453
+
+
+def sensitive_cross_entropy(denoising_error: Tensor) -> Tensor:
+    """l_BCE(x, 1) = -log(1 - exp(-l)), Eq. 11, stable for l -> 0 and l -> infinity.
+
+    Args:
+        denoising_error: l, any shape, >= 0. Below the smallest normal number it counts as that number (87.3).
+
+    Returns:
+        Same shape and type, >= 0.
+    """
+    error = denoising_error.clamp_min(torch.finfo(denoising_error.dtype).tiny)
+    # Both branches of `where` are differentiated: each gets values it is finite on.
+    near, far = error.clamp_max(LN2), error.clamp_min(LN2)
+    return -torch.where(error < LN2, torch.log(-torch.expm1(-near)), torch.log1p(-torch.exp(-far)))
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean of `values` (B,) where `mask` (B,) is true; 0 where it is true nowhere."""
+    return (values * mask).sum() / mask.sum().clamp_min(1)
+
+
+class Risks(NamedTuple):
+    """The three empirical risks of Eq. 18, scalars.
+
+    Attributes:
+        sensitive_positive: R_S+, mean over S of l_BCE(x, 1).
+        unlabeled_negative: R_U-, mean over U of l_BCE(x, 0) = l(x).
+        sensitive_negative: R_S-, mean over S of l(x).
+    """
+
+    sensitive_positive: Tensor
+    unlabeled_negative: Tensor
+    sensitive_negative: Tensor
+
+
+def empirical_risks(denoising_error: Tensor, is_labeled_sensitive: Tensor) -> Risks:
+    """The risks of a batch drawn from U and S.
+
+    Args:
+        denoising_error: (B,) float32, >= 0.
+        is_labeled_sensitive: (B,) bool, true for images of S, false for images of U.
+    """
+    return Risks(
+        sensitive_positive=masked_mean(sensitive_cross_entropy(denoising_error), is_labeled_sensitive),
+        unlabeled_negative=masked_mean(denoising_error, ~is_labeled_sensitive),
+        sensitive_negative=masked_mean(denoising_error, is_labeled_sensitive),
+    )
+
+
+def normal_risk(risks: Risks, beta: float) -> Tensor:
+    """R_U- - beta R_S-, an estimate of (1 - beta) E_N[l], Eq. 16; may be negative on finite data."""
+    return risks.unlabeled_negative - beta * risks.sensitive_negative
+
+
+def unbiased(risks: Risks, beta: float) -> Tensor:
+    """Eq. 17-18: no correction."""
+    return beta * risks.sensitive_positive + normal_risk(risks, beta)
+
+
+def absolute(risks: Risks, beta: float) -> Tensor:
+    """beta R_S+ + |R_U- - beta R_S-|."""
+    return beta * risks.sensitive_positive + normal_risk(risks, beta).abs()
+
+
+def non_negative(risks: Risks, beta: float) -> Tensor:
+    """Eq. 19 as Algorithm 1 takes it: while the normal risk is negative, only that is stepped on, upwards."""
+    normal = normal_risk(risks, beta)
+    return torch.where(normal >= 0, beta * risks.sensitive_positive + normal, -normal)
+
+
+CORRECTIONS = {"non_negative": non_negative, "absolute": absolute, "none": unbiased}

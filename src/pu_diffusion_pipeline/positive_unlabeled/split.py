@@ -1,0 +1,87 @@
+"""The split of a data set into U, S, test and judge images (paper, Sec. 5.1 and Table 1)."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.seeding import numpy_generator
+
+FIXED = 0  # groups that evaluation rests on are the same for every seed of the run
+
+
+class Split(NamedTuple):
+    """Positions in the source, (n,) int64 each; all disjoint but for `judge`, which holds U and S too.
+
+    Attributes:
+        unlabeled: U, normal and sensitive images in random order.
+        labeled_sensitive: S.
+        test: normal images for the distances and for the judge's accuracy.
+        heldout: sensitive images for the judge's accuracy.
+        judge: every other image, or a random part: the judge trains on them with true labels.
+    """
+
+    unlabeled: np.ndarray
+    labeled_sensitive: np.ndarray
+    test: np.ndarray
+    heldout: np.ndarray
+    judge: np.ndarray
+
+
+def is_sensitive(classes: np.ndarray, normal_classes: tuple[int, ...]) -> np.ndarray:
+    """(N,) bool: whether a class is not among the normal ones."""
+    return ~np.isin(classes, normal_classes)
+
+
+def split_images(
+    classes: np.ndarray, is_test: np.ndarray, normal_classes: tuple[int, ...], counts: dict[str, int | None], seed: int
+) -> Split:
+    """Draw the groups. Only U and S depend on `seed`.
+
+    Where the data set has a test partition, test and held-out images are the first ones of it; else they are drawn.
+
+    Args:
+        classes: (N,) class of each source image.
+        is_test: (N,) bool, the source's own test partition.
+        normal_classes: classes that are normal; all others are sensitive.
+        counts: images per group, with the names of `data.counts` in parameters.yml.
+        seed: seed of U and S.
+
+    Raises:
+        InvalidInput: a count is above what exists.
+    """
+    missing = set(normal_classes) - set(np.unique(classes).tolist())
+    if missing:
+        raise InvalidInput(f"data.normal_classes: no image of class {sorted(missing)} in this source")
+    sensitive = is_sensitive(classes, normal_classes)
+    test, heldout = (
+        _held_out(is_test, kind, counts[name], f"data.counts.{name}")
+        for kind, name in ((~sensitive, "test"), (sensitive, "heldout_sensitive"))
+    )
+    trainable = ~is_test
+    trainable[np.concatenate([test, heldout])] = False
+
+    rng = numpy_generator(seed, "split")
+    wanted_sensitive = counts["unlabeled_sensitive"] + counts["labeled_sensitive"]
+    normal = _draw(rng, trainable & ~sensitive, counts["unlabeled_normal"], "data.counts.unlabeled_normal")
+    drawn = _draw(rng, trainable & sensitive, wanted_sensitive, "data.counts.unlabeled_sensitive + labeled_sensitive")
+    labeled, hidden = np.split(drawn, [counts["labeled_sensitive"]])
+    judge = _draw(numpy_generator(FIXED, "judge"), trainable, counts["judge"], "data.counts.judge")
+    return Split(rng.permutation(np.concatenate([normal, hidden])), labeled, test, heldout, judge)
+
+
+def _held_out(is_test: np.ndarray, kind: np.ndarray, count: int, name: str) -> np.ndarray:
+    if is_test.any():
+        available = np.flatnonzero(is_test & kind)
+        if count > len(available):
+            raise InvalidInput(f"{name} asks for {count} images, but the test partition has {len(available)}")
+        return available[:count]
+    return _draw(numpy_generator(FIXED, name), kind, count, name)
+
+
+def _draw(rng: np.random.Generator, allowed: np.ndarray, count: int | None, name: str) -> np.ndarray:
+    available = np.flatnonzero(allowed)
+    count = len(available) if count is None else count
+    if count > len(available):
+        raise InvalidInput(f"{name} asks for {count} images, but only {len(available)} are left for it")
+    return rng.permutation(available)[:count]

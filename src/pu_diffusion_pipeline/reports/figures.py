@@ -1,0 +1,88 @@
+"""Figures: sample grids with the sensitive ones framed, training curves."""
+
+import base64
+import io
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from PIL import Image
+
+FRAME = (214, 39, 40)  # red
+LABELS = {
+    "unlabeled_negative": "error on U",
+    "sensitive_negative": "error on S",
+    "sensitive_positive": "−log(1 − exp(−error)) on S",
+    "normal": "normal risk, U − β S",
+}
+
+
+def mosaic(images: np.ndarray, columns: int, framed: np.ndarray | None = None, border: int = 2) -> Image.Image:
+    """Images in rows; those marked in `framed` get a red frame.
+
+    Args:
+        images: (N, C, H, W) uint8, C = 1 or 3.
+        columns: images in a row.
+        framed: (N,) bool.
+        border: pixels around each image.
+    """
+    count, _, height, width = images.shape
+    rows = -(-count // columns)
+    tall, wide = height + 2 * border, width + 2 * border
+    canvas = np.full((rows * tall, columns * wide, 3), 255, dtype=np.uint8)
+    for index, image in enumerate(np.asarray(images)):
+        top, left = index // columns * tall, index % columns * wide
+        if framed is not None and framed[index]:
+            canvas[top : top + tall, left : left + wide] = FRAME
+        pixels = np.broadcast_to(image.transpose(1, 2, 0), (height, width, 3))
+        canvas[top + border : top + border + height, left + border : left + border + width] = pixels
+    return Image.fromarray(canvas)
+
+
+def sample_grids(methods: dict[str, tuple[np.ndarray, np.ndarray]], count: int = 100, columns: int = 10) -> Figure:
+    """One grid per method side by side; image i of every grid grew from the same starting noise.
+
+    Args:
+        methods: name to (images (N, C, H, W) uint8, judged_sensitive (N,) bool).
+        count: images of each method.
+        columns: images in a row.
+    """
+    figure = Figure(figsize=(4.6 * len(methods), 5.1), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(1, len(methods)))
+    for axes, (name, (images, sensitive)) in zip(panels, methods.items(), strict=True):
+        shown = sensitive[:count]
+        axes.imshow(mosaic(images[:count], columns, shown), interpolation="nearest")
+        axes.set_title(f"{name}: {int(shown.sum())} of {len(shown)} judged sensitive", fontsize=11)
+        axes.set_axis_off()
+    return figure
+
+
+def training_curves(histories: dict[str, pd.DataFrame]) -> Figure:
+    """Risks over steps, one panel per method on one scale."""
+    figure = Figure(figsize=(4.6 * len(histories), 3.2), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(1, len(histories), sharey=True))
+    for axes, (name, history) in zip(panels, histories.items(), strict=True):
+        for column, label in LABELS.items():
+            if column in history:
+                axes.plot(history["step"], history[column], label=label, linewidth=1.3)
+        axes.set(title=name, xlabel="step", yscale="symlog")
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(fontsize=8, frameon=False)
+    panels[0].set_ylabel("risk")
+    return figure
+
+
+def to_svg(figure: Figure) -> str:
+    """The figure as an SVG element for HTML."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg")
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
+
+
+def to_png_base64(figure: Figure, dpi: int = 140) -> str:
+    """The figure as base64 text of a PNG."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    return base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,69 @@
+"""The report: one HTML page that needs no other file."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader
+from matplotlib.figure import Figure
+
+from pu_diffusion_pipeline.reports.figures import to_png_base64, to_svg
+from pu_diffusion_pipeline.reports.tables import formatted
+
+
+def render_page(
+    *,
+    benchmark: str,
+    comparison: pd.DataFrame,
+    class_prior: dict[str, Any],
+    judge: dict[str, Any],
+    settings: dict[str, Any],
+    manifests: Iterable[dict[str, Any]],
+    figures: dict[str, Figure],
+) -> str:
+    """Render the page.
+
+    Args:
+        benchmark: its name.
+        comparison: `tables.comparison_table`.
+        class_prior: the estimate's record, with the true share as `oracle`.
+        judge: what `assess_judge` returned.
+        settings: all parameters.
+        manifests: the training manifests, in the order of the table.
+        figures: `samples` (as PNG) and `curves` (as SVG).
+    """
+    template = Environment(loader=PackageLoader(__package__, "."), autoescape=True).get_template("page.html.jinja")
+    return template.render(
+        benchmark=benchmark,
+        table=formatted(comparison),
+        extractor=comparison["extractor"].iloc[0],
+        summary=summarize(comparison),
+        class_prior=describe_prior(class_prior),
+        judge=judge,
+        settings=settings,
+        manifests=list(manifests),
+        samples_png=to_png_base64(figures["samples"]),
+        curves_svg=to_svg(figures["curves"]),
+    )
+
+
+def summarize(comparison: pd.DataFrame) -> str:
+    """The finding in a sentence: PU against unsupervised, and whether their intervals overlap."""
+    rows = comparison.set_index("method")
+    pu, plain = rows.loc["pu"], rows.loc["unsupervised"]
+    apart = pu["nsr_low"] > plain["nsr_high"] or plain["nsr_low"] > pu["nsr_high"]
+    return (
+        f"PU training generates {100 * (1 - pu['nsr']):.1f} % sensitive images, unsupervised training "
+        f"{100 * (1 - plain['nsr']):.1f} %; the 95 % intervals {'do not overlap' if apart else 'overlap'}."
+    )
+
+
+def describe_prior(prior: dict[str, Any]) -> str:
+    """The class prior in a sentence."""
+    if prior["estimate"] is None:
+        return "No estimate: " + "; ".join(prior["warnings"]) + "."
+    return (
+        f"{prior['estimate']:.4f} if irreducible, at most {prior['upper']:.4f} "
+        f"(bound that fails with probability {prior['delta']:g}; approximate); {prior['num_labeled_above']} images "
+        f"of S and {prior['num_unlabeled_above']} of U lie above the threshold. True share in U: {prior['oracle']:.4f}."
+    )
