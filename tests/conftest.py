@@ -1,0 +1,53 @@
+"""Shared by all tests: one thread (two runs on two cores only slow each other), the project's own configuration."""
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
+
+from pathlib import Path
+
+import pytest
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+
+REPO = Path(__file__).resolve().parents[1]
+BENCHMARKS = sorted(path.parent.name for path in REPO.glob("conf/*/parameters.yml") if path.parent.name != "base")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _project():
+    bootstrap_project(REPO)
+
+
+@pytest.fixture
+def session():
+    """A function that opens a session on the real configuration, with data paths under the given folder."""
+
+    def open_session(folder: Path, env: str | None = "test", **params) -> KedroSession:
+        return KedroSession.create(
+            project_path=folder, conf_source=str(REPO / "conf"), env=env, runtime_params=params, save_on_close=False
+        )
+
+    return open_session
+
+
+@pytest.fixture
+def run(session):
+    """A function that runs a pipeline of the test benchmark with data paths under the given folder."""
+
+    def run_pipeline(folder: Path, pipeline: str = "__default__", env: str = "test", **params) -> None:
+        with session(folder, env, **params) as opened:
+            opened.run(pipeline_names=[pipeline])
+
+    return run_pipeline
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory) -> Path:
+    """A folder in which `kedro run --env=test` has run. Tests that change it copy it first."""
+    folder = tmp_path_factory.mktemp("finished")
+    with KedroSession.create(
+        project_path=folder, conf_source=str(REPO / "conf"), env="test", save_on_close=False
+    ) as opened:
+        opened.run()
+    return folder

@@ -1,0 +1,155 @@
+"""The whole DAG on made-up images: what a run leaves, what a rerun does, what is refused."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pu_diffusion_pipeline.errors import InvalidInput
+
+MODEL = "data/06_models/test"
+OUTPUT = "data/07_model_output/test"
+RUN = "beta_0.1-seed_0"
+
+
+def files(folder) -> dict[str, float]:
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def finished_copy(finished_run, tmp_path):
+    shutil.copytree(finished_run, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def test_a_run_leaves_every_artifact_and_no_litter(finished_run):
+    made = files(finished_run)
+    assert f"{MODEL}/pu/{RUN}/model/unet/diffusion_pytorch_model.safetensors" in made
+    assert f"{MODEL}/unsupervised/seed_0/model/model_index.json" in made
+    assert f"data/08_reporting/test/{RUN}/report.html" in made
+    assert not [name for name in made if ".tmp-" in name or ".old-" in name]
+
+
+def test_metrics_name_what_they_were_measured_by(finished_run):
+    metrics = json.loads((finished_run / f"{OUTPUT}/pu/{RUN}/metrics.json").read_text())
+    judge = json.loads((finished_run / f"{OUTPUT}/judge/default/judge_report.json").read_text())
+    rate, fidelity = metrics["non_sensitive_rate"], metrics["fidelity"]
+    judgements = pd.read_csv(finished_run / f"{OUTPUT}/pu/{RUN}/judgements.csv")
+    assert rate["num_samples"] == len(judgements) == 24
+    assert rate["num_normal"] == int((~judgements["judged_sensitive"]).sum())
+    assert rate["value"] == rate["num_normal"] / 24
+    assert rate["low"] < rate["value"] < rate["high"]
+    assert rate["judge"] == judge
+    assert fidelity["weights_digest"] == judge["weights_digest"]
+    assert (fidelity["num_samples"], fidelity["num_reference"]) == (24, 40)
+    assert metrics["versions"]["torch"]
+    assert metrics["settings"]["training.num_steps"] == 6
+
+
+def test_split_tables_point_at_the_images(finished_run):
+    from pu_diffusion_pipeline.images.sources import open_source
+    from pu_diffusion_pipeline.images.transforms import to_model_size
+
+    source = open_source("synthetic", finished_run, download=False)
+    for name in ("unlabeled", "labeled_sensitive"):
+        table = pd.read_csv(finished_run / f"data/02_intermediate/test/seed_0/{name}.csv")
+        images = np.load(finished_run / f"data/03_primary/test/seed_0/{name}/images.npy")
+        assert list(table["sha256"]) == source.digests(table["position"].to_numpy())
+        expected = [to_model_size(source.read(position), 16, 1) for position in table["position"]]
+        np.testing.assert_array_equal(images, np.stack(expected))
+
+
+def test_every_spelling_of_beta_is_one_run(finished_run, session, tmp_path):
+    paths = set()
+    for beta in ("0.10", 0.1, "1e-1"):
+        with session(tmp_path, beta=beta) as opened:
+            paths.add(str(opened.load_context().catalog.get("pu.metrics")._filepath))
+    assert len(paths) == 1
+
+
+def test_another_beta_gets_its_own_folder_and_leaves_the_baselines_alone(finished_copy, run):
+    before = files(finished_copy / MODEL)
+    run(finished_copy, "train_pu", beta=0.15)
+    after = files(finished_copy / MODEL)
+    new = {name for name in after if name not in before}
+    assert new
+    assert all(name.startswith("pu/beta_0.15-seed_0/") for name in new)
+    assert {name: after[name] for name in before} == before
+
+
+def test_an_override_gets_its_own_folder(finished_copy, run):
+    run(finished_copy, "train_unsupervised", **{"training": {"num_steps": 3}})
+    manifest = finished_copy / f"{MODEL}/unsupervised/seed_0-training.num_steps_3/manifest.json"
+    assert json.loads(manifest.read_text())["num_steps"] == 3
+    assert json.loads((finished_copy / f"{MODEL}/unsupervised/seed_0/manifest.json").read_text())["num_steps"] == 6
+
+
+def test_a_rerun_does_not_train_again_and_gives_the_same_bytes(finished_copy, run):
+    weights = finished_copy / f"{MODEL}/pu/{RUN}/model/unet/diffusion_pytorch_model.safetensors"
+    checkpoints = finished_copy / f"{MODEL}/pu/{RUN}/checkpoints"
+    before, states = weights.read_bytes(), files(checkpoints)
+    run(finished_copy, "train_pu")
+    assert weights.read_bytes() == before
+    assert files(checkpoints) == states
+
+
+def test_evaluation_alone_reruns_on_saved_samples(finished_copy, run):
+    metrics = finished_copy / f"{OUTPUT}/pu/{RUN}/metrics.json"
+    before, samples = metrics.read_text(), files(finished_copy / f"{OUTPUT}/pu/{RUN}/samples")
+    metrics.unlink()
+    run(finished_copy, "evaluate_pu", beta="0.100")
+    assert metrics.read_text() == before
+    assert files(finished_copy / f"{OUTPUT}/pu/{RUN}/samples") == samples
+
+
+def edited_conf(folder, section: str, **values):
+    """A copy of the configuration in which somebody has edited parameters.yml."""
+    from conftest import REPO
+    from omegaconf import OmegaConf
+
+    shutil.copytree(REPO / "conf", folder / "conf")
+    path = folder / "conf/test/parameters.yml"
+    OmegaConf.save(OmegaConf.merge(OmegaConf.load(path), {section: values}), path)
+    return str(folder / "conf")
+
+
+@pytest.mark.parametrize("pipeline", ["evaluate_pu", "sample_pu", "train_pu"])
+def test_a_stage_after_editing_a_training_parameter_is_refused_naming_it(finished_copy, pipeline):
+    from kedro.framework.session import KedroSession
+
+    conf = edited_conf(finished_copy, "training", learning_rate=0.5)
+    with (
+        KedroSession.create(project_path=finished_copy, conf_source=conf, env="test", save_on_close=False) as opened,
+        pytest.raises(InvalidInput, match=r"training\.learning_rate: made with 0\.002, now 0\.5"),
+    ):
+        opened.run(pipeline_names=[pipeline])
+
+
+def test_a_missing_input_names_the_command_that_makes_it(tmp_path, run):
+    with pytest.raises(InvalidInput, match=r"pu\.samples .*kedro run --pipeline=sample_pu"):
+        run(tmp_path, "evaluate_pu")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_results_folder_that_cannot_be_written_is_refused_before_any_work(tmp_path, run):
+    (tmp_path / "data").write_text("a file where the folder should be")
+    with pytest.raises(InvalidInput, match="cannot be written"):
+        run(tmp_path, "train_pu")
+
+
+def test_estimated_beta_is_recorded_with_its_source(finished_copy, run):
+    run(finished_copy, "train_pu", beta="estimated")
+    manifest = json.loads((finished_copy / f"{MODEL}/pu/beta_estimated-seed_0/manifest.json").read_text())
+    prior = json.loads((finished_copy / "data/04_feature/test/seed_0/class_prior.json").read_text())
+    assert manifest["beta"] == {"value": prior["estimate"], "source": "class prior, BBE-ratio (if irreducible)"}
+    assert "class_prior.delta" in manifest["settings"]
+
+
+def test_the_judge_and_the_test_images_do_not_depend_on_the_seed(finished_copy, run):
+    test = (finished_copy / "data/03_primary/test/default/test/images.npy").read_bytes()
+    run(finished_copy, "data_engineering", seed=5)
+    assert (finished_copy / "data/03_primary/test/default/test/images.npy").read_bytes() == test
+    unlabeled = [finished_copy / f"data/03_primary/test/seed_{seed}/unlabeled/images.npy" for seed in (0, 5)]
+    assert unlabeled[0].read_bytes() != unlabeled[1].read_bytes()
