@@ -5,8 +5,9 @@ import subprocess
 import sys
 
 import pytest
-from conftest import REPO
 from kedro.framework.project import pipelines
+
+from conftest import REPO
 
 PACKAGE = REPO / "src/pu_diffusion_pipeline"
 # Upper layers may import lower ones only; modules of one layer in a tuple may import each other.

@@ -1,10 +1,10 @@
 """Every environment resolves, holds the paper's settings, and every intermediate has a catalog entry."""
 
 import pytest
-from conftest import BENCHMARKS, REPO
 from kedro.framework.project import pipelines
 from omegaconf import OmegaConf
 
+from conftest import BENCHMARKS, REPO
 from pu_diffusion_pipeline.config import ProjectConfigLoader
 from pu_diffusion_pipeline.images.sources import SOURCES
 from pu_diffusion_pipeline.parameters import METHODS, Data, Parameters

@@ -80,7 +80,7 @@ def test_another_beta_gets_its_own_folder_and_leaves_the_baselines_alone(finishe
 
 
 def test_an_override_gets_its_own_folder(finished_copy, run):
-    run(finished_copy, "train_unsupervised", **{"training": {"num_steps": 3}})
+    run(finished_copy, "train_unsupervised", training={"num_steps": 3})
     manifest = finished_copy / f"{MODEL}/unsupervised/seed_0-training.num_steps_3/manifest.json"
     assert json.loads(manifest.read_text())["num_steps"] == 3
     assert json.loads((finished_copy / f"{MODEL}/unsupervised/seed_0/manifest.json").read_text())["num_steps"] == 6
@@ -106,8 +106,9 @@ def test_evaluation_alone_reruns_on_saved_samples(finished_copy, run):
 
 def edited_conf(folder, section: str, **values):
     """A copy of the configuration in which somebody has edited parameters.yml."""
-    from conftest import REPO
     from omegaconf import OmegaConf
+
+    from conftest import REPO
 
     shutil.copytree(REPO / "conf", folder / "conf")
     path = folder / "conf/test/parameters.yml"

@@ -4,6 +4,7 @@ In a catalog, `${benchmark:}` is the benchmark's name and `${run:STAGE}` or `${r
 (see `identity.run_folder`). It is a loader, not a hook, because kedro-viz runs without the project's hooks.
 """
 
+from pathlib import Path
 from typing import Any
 
 from kedro.config import MissingConfigException, OmegaConfigLoader
@@ -32,7 +33,8 @@ class ProjectConfigLoader(OmegaConfigLoader):
         try:
             return load_parameters(super().__getitem__("parameters"))
         except MissingConfigException as error:
-            raise InvalidInput(f"--env: no benchmark {self.env!r} in {self.conf_source} ({error})") from None
+            known = sorted(path.parent.name for path in Path(self.conf_source).glob("*/parameters.yml"))
+            raise InvalidInput(f"--env: no benchmark {self.env!r}; there are {', '.join(known)}") from error
 
     def _register_paths(self) -> None:
         final = self.checked_parameters()

@@ -86,6 +86,7 @@ class Denoiser(Section):
     block_out_channels: Annotated[tuple[Positive, ...], Field(min_length=2)]
     layers_per_block: Positive
     attention_levels: tuple[Count, ...]
+    middle_attention: bool
     attention_head_dim: Positive
     norm_num_groups: Positive
 
@@ -96,8 +97,8 @@ class Denoiser(Section):
                 raise ValueError(f"norm_num_groups {self.norm_num_groups} does not divide block width {channels}")
         if any(level >= len(self.block_out_channels) for level in self.attention_levels):
             raise ValueError(f"attention_levels must be below the {len(self.block_out_channels)} levels there are")
-        last = len(self.block_out_channels) - 1  # the middle block has attention too
-        for level in {*self.attention_levels, last}:
+        middle = [len(self.block_out_channels) - 1] if self.middle_attention else []
+        for level in {*self.attention_levels, *middle}:
             if self.block_out_channels[level] % self.attention_head_dim:
                 width = self.block_out_channels[level]
                 raise ValueError(f"attention_head_dim {self.attention_head_dim} does not divide block width {width}")
@@ -125,6 +126,7 @@ class Training(Section):
 
     batch_size: Annotated[int, Field(ge=2)]
     batches: Literal["stratified", "mixed"]
+    timesteps: Literal["stratified", "independent"]
     num_steps: Positive | None
     num_epochs: Positive | None
     learning_rate: Annotated[float, Field(gt=0)]

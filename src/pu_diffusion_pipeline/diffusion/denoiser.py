@@ -31,6 +31,7 @@ def build_denoiser(settings: Denoiser, image_size: int, channels: int, seed: int
             layers_per_block=settings.layers_per_block,
             down_block_types=tuple("AttnDownBlock2D" if here else "DownBlock2D" for here in attends),
             up_block_types=tuple("AttnUpBlock2D" if here else "UpBlock2D" for here in reversed(attends)),
+            add_attention=settings.middle_attention,
             attention_head_dim=settings.attention_head_dim,
             norm_num_groups=settings.norm_num_groups,
         )

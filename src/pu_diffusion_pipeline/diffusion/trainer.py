@@ -18,7 +18,7 @@ from torch import Tensor
 from pu_diffusion_pipeline.console import reporting
 from pu_diffusion_pipeline.diffusion.batches import build_batches, length_in_steps
 from pu_diffusion_pipeline.diffusion.checkpoints import CheckpointStore
-from pu_diffusion_pipeline.diffusion.noising import denoising_error, draw_noise
+from pu_diffusion_pipeline.diffusion.noising import TIMESTEPS, denoising_error
 from pu_diffusion_pipeline.diffusion.objectives import Objective
 from pu_diffusion_pipeline.errors import TrainingDiverged
 from pu_diffusion_pipeline.images.transforms import to_unit
@@ -150,8 +150,10 @@ class Trainer:
             seed = derive_seed(self.seed, "training_noise", name, self.step)
             generator = torch.Generator(self.device).manual_seed(seed)
             clean_images = to_unit(torch.from_numpy(np.ascontiguousarray(images)).to(self.device))
+            noise = torch.randn(clean_images.shape, generator=generator, device=self.device)
             num_timesteps = self.noise_scheduler.config.num_train_timesteps
-            parts.append((clean_images, *draw_noise(clean_images.shape, num_timesteps, generator)))
+            timesteps = TIMESTEPS[self.settings.timesteps](len(images), num_timesteps, generator)
+            parts.append((clean_images, noise, timesteps))
         clean_images, noise, timesteps = (torch.cat(part) for part in zip(*parts, strict=True))
         return clean_images, noise, timesteps
 

@@ -123,6 +123,15 @@ def _celeba(root: Path, download: bool) -> Source:
     )
 
 
+# Where torchvision looks below the root.
+FOLDERS = {
+    "MNIST": "MNIST/raw",
+    "CIFAR10": "cifar-10-batches-py",
+    "STL10": "stl10_binary",
+    "CelebA": "celeba",
+}
+
+
 def _torchvision(dataset: Callable[..., Any], root: Path, download: bool, **options: Any) -> Any:
     """Open a torchvision data set; what its loaders raise for the files' sake becomes one clear message."""
     name = dataset.__name__  # type: ignore[attr-defined]
@@ -130,10 +139,11 @@ def _torchvision(dataset: Callable[..., Any], root: Path, download: bool, **opti
         return dataset(str(root), download=download, **options)
     except (OSError, RuntimeError, ValueError, EOFError, KeyError, AssertionError) as error:
         reason = str(error).split("\n")[0] or type(error).__name__
+        folder = root / FOLDERS[name]
         way_out = (
-            f"could be neither read there nor downloaded. Without a network, put torchvision's {name} files there"
+            f"could be neither read nor downloaded. Without a network, put its files into {folder}"
             if download
-            else "could not be read there, and data.download is false. Set it to true or put the files there"
+            else f"could not be read, and data.download is false. Set it to true or put the files into {folder}"
         )
         raise InvalidInput(f"data.root {root}: {name} {way_out} ({reason}).") from error
 
