@@ -2,6 +2,10 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -154,3 +158,50 @@ def test_the_judge_and_the_test_images_do_not_depend_on_the_seed(finished_copy, 
     assert (finished_copy / "data/03_primary/test/default/test/images.npy").read_bytes() == test
     unlabeled = [finished_copy / f"data/03_primary/test/seed_{seed}/unlabeled/images.npy" for seed in (0, 5)]
     assert unlabeled[0].read_bytes() != unlabeled[1].read_bytes()
+
+
+TRAIN = """
+import sys
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+bootstrap_project({repo!r})
+params = {{"training": {{"num_steps": 120, "checkpoint_every": 2}}}}
+with KedroSession.create({folder!r}, conf_source={repo!r} + "/conf", env="test", runtime_params=params) as session:
+    session.run(pipeline_names=["train_pu"])
+"""
+
+
+def start_training(folder):
+    from conftest import REPO
+
+    return subprocess.Popen([sys.executable, "-c", TRAIN.format(repo=str(REPO), folder=str(folder))])
+
+
+def test_a_run_killed_and_resumed_gives_the_same_bits_as_one_never_stopped(tmp_path):
+    run_folder = "beta_0.1-seed_0-training.num_steps_120"
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    killed.mkdir(), whole.mkdir()
+    checkpoints = killed / MODEL / "pu" / run_folder / "checkpoints"
+
+    process = start_training(killed)
+    while not (checkpoints / "step_00000020.sha256").exists():
+        assert process.poll() is None, "the training ended before it could be killed"
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    stopped_at = max(int(path.stem.split("_")[1]) for path in checkpoints.glob("step_*.pt"))
+    assert stopped_at < 120
+    assert not (killed / MODEL / "pu" / run_folder / "model").exists()
+
+    assert start_training(killed).wait() == 0
+    assert start_training(whole).wait() == 0
+    weights = [
+        (folder / MODEL / "pu" / run_folder / "model/unet/diffusion_pytorch_model.safetensors").read_bytes()
+        for folder in (killed, whole)
+    ]
+    assert weights[0] == weights[1]
+    histories = [
+        pd.read_csv(folder / MODEL / "pu" / run_folder / "history.csv").drop(columns="images_per_second")
+        for folder in (killed, whole)
+    ]
+    pd.testing.assert_frame_equal(*histories, check_exact=True)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.parameters import METHODS
-from pu_diffusion_pipeline.positive_unlabeled.risk import CORRECTIONS, empirical_risks, normal_risk
+from pu_diffusion_pipeline.positive_unlabeled.risk import CORRECTIONS, empirical_risks, normal_risk, saturated_share
 
 
 class Objective(Protocol):
@@ -40,7 +40,8 @@ class Supervised:
     def __call__(self, denoising_error: Tensor, is_labeled_sensitive: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Objective`."""
         risks = empirical_risks(denoising_error, is_labeled_sensitive)
-        return risks.unlabeled_negative + risks.sensitive_positive, risks._asdict()
+        named = {**risks._asdict(), "saturated_share": saturated_share(denoising_error, is_labeled_sensitive)}
+        return risks.unlabeled_negative + risks.sensitive_positive, named
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,12 @@ class PositiveUnlabeled:
         """See `Objective`."""
         risks = empirical_risks(denoising_error, is_labeled_sensitive)
         normal = normal_risk(risks, self.beta)
-        named = {**risks._asdict(), "normal": normal, "correction_active": (normal < 0).float()}
+        named = {
+            **risks._asdict(),
+            "normal": normal,
+            "correction_active": (normal < 0).float(),
+            "saturated_share": saturated_share(denoising_error, is_labeled_sensitive),
+        }
         return CORRECTIONS[self.correction](risks, self.beta), named
 
 

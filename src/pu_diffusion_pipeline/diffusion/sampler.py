@@ -78,11 +78,13 @@ def build_sampler(noise_scheduler: Any, name: str, karras_sigmas: bool = False) 
     from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 
     config = noise_scheduler.config
+    # The cosine schedule's log-SNR runs to minus infinity; diffusers documents this bound for it.
+    clipping = {"lambda_min_clipped": -5.1} if config.beta_schedule == "squaredcos_cap_v2" else {}
     builders = {
         "ddpm": lambda: DDPMScheduler.from_config(config),
         "ddim": lambda: DDIMScheduler.from_config(config),
         "dpm_solver++": lambda: DPMSolverMultistepScheduler.from_config(
-            config, algorithm_type="dpmsolver++", use_karras_sigmas=karras_sigmas
+            config, algorithm_type="dpmsolver++", use_karras_sigmas=karras_sigmas, **clipping
         ),
     }
     if name not in builders:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 LN2 = 0.6931471805599453
+SATURATED = 20.0  # above it l_BCE(x, 1) and its gradient are below 3e-9
 
 
 def sensitive_cross_entropy(denoising_error: Tensor) -> Tensor:
@@ -54,6 +55,11 @@ def empirical_risks(denoising_error: Tensor, is_labeled_sensitive: Tensor) -> Ri
         unlabeled_negative=masked_mean(denoising_error, ~is_labeled_sensitive),
         sensitive_negative=masked_mean(denoising_error, is_labeled_sensitive),
     )
+
+
+def saturated_share(denoising_error: Tensor, is_labeled_sensitive: Tensor) -> Tensor:
+    """Share of S whose error is so large that R_S+ has nothing to say about it; to log, not to mend."""
+    return masked_mean((denoising_error > SATURATED).float(), is_labeled_sensitive)
 
 
 def normal_risk(risks: Risks, beta: float) -> Tensor:

