@@ -37,13 +37,14 @@ class CheckpointStore:
         claim = {"settings": settings, "data_digest": data_digest, "code_digest": code_digest}
         path = self.folder / "claim.json"
         if path.is_file() and self._paths():
-            state, made = self.latest(), json.loads(path.read_text())
+            made = json.loads(path.read_text())
             what = f"The training in {self.folder.parent}"
             check_settings(made["settings"], settings, what)
             if made["data_digest"] != data_digest:
                 raise InvalidInput(f"{what} was made on other images than the ones in U and S now. {self._way_out()}")
             if made["code_digest"] == code_digest:
                 return
+            state = self.latest()
             if state is not None and not state["finished"]:
                 raise InvalidInput(
                     f"{what} was interrupted at step {state['step']} under other code of this package. "

@@ -60,6 +60,8 @@ def _sample_batch(
     noisy_images = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
     noisy_images = noisy_images.to(denoiser.device)
     sampler.set_timesteps(num_steps)
+    if hasattr(sampler, "set_begin_index"):  # rounded Karras sigmas can name a timestep twice: count, do not look it up
+        sampler.set_begin_index(0)
     for timestep in sampler.timesteps:
         predicted = denoiser(noisy_images, timestep).sample.float()
         noisy_images = _step(sampler, predicted, timestep, noisy_images, generators)

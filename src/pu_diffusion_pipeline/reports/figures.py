@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 FRAME = (214, 39, 40)  # red
+SMALLEST_SHOWN = 1e-30
 LABELS = {
     "unlabeled_negative": "error on U",
     "sensitive_negative": "error on S",
@@ -58,18 +59,29 @@ def sample_grids(methods: dict[str, tuple[np.ndarray, np.ndarray]], count: int =
 
 
 def training_curves(histories: dict[str, pd.DataFrame]) -> Figure:
-    """Risks over steps, one panel per method on one scale."""
-    figure = Figure(figsize=(4.6 * len(histories), 3.2), layout="constrained")
-    panels = np.atleast_1d(figure.subplots(1, len(histories), sharey=True))
-    for axes, (name, history) in zip(panels, histories.items(), strict=True):
-        for column, label in LABELS.items():
-            if column in history:
-                axes.plot(history["step"], history[column], label=label, linewidth=1.3)
-        axes.set(title=name, xlabel="step", yscale="symlog")
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(fontsize=8, frameon=False)
-    panels[0].set_ylabel("risk")
+    """Risks over steps, a column per method on common scales; the first tenth, a steep fall, is left out.
+
+    Above: the errors on U and S, which differ by little. Below: R_S+, which is many orders of magnitude smaller.
+    """
+    figure = Figure(figsize=(4.6 * len(histories), 4.6), layout="constrained")
+    rows = figure.subplots(2, len(histories), sharex=True, sharey="row", squeeze=False, height_ratios=(2, 1))
+    for (errors, barrier), (name, history) in zip(rows.T, histories.items(), strict=True):
+        shown = history[history["step"] > history["step"].max() / 10]
+        for column in ("unlabeled_negative", "sensitive_negative", "normal"):
+            if column in shown:
+                errors.plot(shown["step"], shown[column], label=LABELS[column], linewidth=1.3)
+        if "sensitive_positive" in shown:
+            values = shown["sensitive_positive"].clip(lower=SMALLEST_SHOWN)
+            barrier.plot(shown["step"], values, label=LABELS["sensitive_positive"], color="tab:green", linewidth=1.3)
+        errors.set_title(name)
+        barrier.set(xlabel="step", yscale="log")
+        for axes in (errors, barrier):
+            axes.grid(alpha=0.3)
+            axes.spines[["top", "right"]].set_visible(False)
+            if axes.lines:
+                axes.legend(fontsize=8, frameon=False)
+    rows[0, 0].set_ylabel("error per image")
+    rows[1, 0].set_ylabel("R_S⁺")
     return figure
 
 
