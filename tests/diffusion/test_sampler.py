@@ -1,0 +1,183 @@
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from pu_diffusion_pipeline.diffusion.denoiser import build_denoiser
+from pu_diffusion_pipeline.diffusion.noising import build_noise_scheduler
+from pu_diffusion_pipeline.diffusion.sampler import build_sampler, sample_images
+from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.parameters import Denoiser, Sampling
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+SAMPLERS = [("ddpm", False), ("ddim", False), ("dpm_solver++", False), ("dpm_solver++", True)]
+SCHEDULES = ["linear", "squaredcos_cap_v2"]
+every_sampler = pytest.mark.parametrize(("sampler", "karras_sigmas"), SAMPLERS)
+
+
+def settings(sampler: str = "ddim", karras_sigmas: bool = False, **changes) -> Sampling:
+    usual = {"num_images": 6, "sampler": sampler, "num_steps": 5, "karras_sigmas": karras_sigmas, "batch_size": 4}
+    return Sampling(**{**usual, **changes})
+
+
+def tiny_denoiser(seed: int = 0):
+    merged = OmegaConf.merge(*(OmegaConf.load(CONF / name / "parameters.yml") for name in ("base", "test")))
+    return build_denoiser(Denoiser(**OmegaConf.to_container(merged.denoiser)), image_size=16, channels=1, seed=seed)
+
+
+def scheduler(schedule: str = "linear", prediction_type: str = "epsilon"):
+    return build_noise_scheduler(50, schedule, prediction_type)
+
+
+def sample(denoiser, options: Sampling, noise_scheduler=None, seed: int = 0, precision: str = "fp32") -> np.ndarray:
+    noise_scheduler = noise_scheduler or scheduler()
+    return sample_images(denoiser, noise_scheduler, options, seed=seed, device="cpu", precision=precision)
+
+
+def starting_noise(denoiser, options: Sampling, seed: int = 0) -> torch.Tensor:
+    """What the denoiser sees first, for each batch."""
+    seen = []
+    denoiser.register_forward_pre_hook(lambda module, given: seen.append(given[0].clone()))
+    sample(denoiser, options, seed=seed)
+    return torch.cat(seen[:: options.num_steps])
+
+
+@every_sampler
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_every_sampler_gives_images_and_the_same_ones_again(sampler, karras_sigmas, schedule):
+    denoiser, options = tiny_denoiser(), settings(sampler, karras_sigmas)
+    images = sample(denoiser, options, scheduler(schedule))
+    assert images.shape == (6, 1, 16, 16)
+    assert images.dtype == np.uint8
+    np.testing.assert_array_equal(sample(denoiser, options, scheduler(schedule)), images)
+    assert len(np.unique(images.reshape(6, -1), axis=0)) == 6
+    other = sample(denoiser, options, scheduler(schedule), seed=1)
+    assert (other != images).mean() > 0.5
+
+
+def test_image_i_starts_from_the_same_noise_for_every_denoiser():
+    one, other = (starting_noise(tiny_denoiser(seed), settings()) for seed in (0, 1))
+    assert torch.equal(one, other)
+    assert one.shape == (6, 1, 16, 16)
+    assert one.mean() == pytest.approx(0, abs=0.1)
+    assert one.std() == pytest.approx(1, abs=0.1)
+    assert len(torch.unique(one.flatten(1), dim=0)) == 6
+
+
+@every_sampler
+def test_starting_noise_does_not_depend_on_sampler_batch_size_or_number_of_images(sampler, karras_sigmas):
+    reference = starting_noise(tiny_denoiser(), settings(num_images=8, batch_size=8))
+    noise = starting_noise(tiny_denoiser(), settings(sampler, karras_sigmas, num_images=5, batch_size=2, num_steps=3))
+    assert torch.equal(noise, reference[:5])
+    assert not torch.equal(starting_noise(tiny_denoiser(), settings(num_images=8, batch_size=8), seed=1), reference)
+
+
+@every_sampler
+def test_images_do_not_depend_on_the_batch_size(sampler, karras_sigmas):
+    images = [
+        sample(tiny_denoiser(), settings(sampler, karras_sigmas, num_images=7, batch_size=size)).astype(int)
+        for size in (7, 3, 1)
+    ]
+    assert np.abs(images[0] - images[1]).max() <= 1
+    assert np.abs(images[0] - images[2]).max() <= 1
+
+
+def test_images_do_not_depend_on_global_random_state_and_leave_it_alone():
+    drawn = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        drawn.append(sample(tiny_denoiser(), settings("ddpm")))
+        assert torch.equal(torch.get_rng_state(), before)
+    np.testing.assert_array_equal(*drawn)
+
+
+class KnowsTheImage(torch.nn.Module):
+    """A denoiser that always points at one image: at timestep t, noise = (x_t - signal image) / sigma."""
+
+    def __init__(self, image: torch.Tensor, noise_scheduler) -> None:
+        super().__init__()
+        self.image, self.noise_scheduler, self.device = image, noise_scheduler, torch.device("cpu")
+        self.config = SimpleNamespace(in_channels=image.shape[0], sample_size=image.shape[-1])
+
+    def forward(self, noisy_images: torch.Tensor, timestep: torch.Tensor) -> SimpleNamespace:
+        alpha_bar = self.noise_scheduler.alphas_cumprod[timestep.long()]
+        signal, sigma = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+        noise = (noisy_images - signal * self.image) / sigma
+        answers = {
+            "epsilon": noise,
+            "sample": self.image.expand_as(noisy_images),
+            "v_prediction": signal * noise - sigma * self.image,
+        }
+        return SimpleNamespace(sample=answers[self.noise_scheduler.config.prediction_type])
+
+
+def known_image(channels: int = 3) -> torch.Tensor:
+    return torch.linspace(-0.9, 0.9, channels * 16 * 16).view(channels, 16, 16)
+
+
+def in_grey_levels(image: torch.Tensor) -> np.ndarray:
+    return np.round((image.numpy().astype(float) + 1) * 127.5)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction", "sample"])
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm_solver++"])
+def test_a_denoiser_that_always_points_at_one_image_gives_that_image(sampler, prediction_type, schedule):
+    noise_scheduler = scheduler(schedule, prediction_type)
+    images = sample(KnowsTheImage(known_image(), noise_scheduler), settings(sampler), noise_scheduler)
+    assert images.shape == (6, 3, 16, 16)
+    assert np.abs(images - in_grey_levels(known_image())).max() <= 1
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_karras_sigmas_end_at_the_image_too(schedule):
+    noise_scheduler = scheduler(schedule, "sample")
+    images = sample(KnowsTheImage(known_image(), noise_scheduler), settings("dpm_solver++", True), noise_scheduler)
+    assert np.abs(images - in_grey_levels(known_image())).max() <= 1
+
+
+def test_a_timestep_that_rounding_names_twice_is_still_two_steps():
+    """Karras sigmas of the cosine schedule: the first steps of 1,000 differ by less than one timestep."""
+    noise_scheduler = build_noise_scheduler(1000, "squaredcos_cap_v2", "sample")
+    denoiser, seen = KnowsTheImage(known_image(), noise_scheduler), []
+    denoiser.register_forward_pre_hook(lambda module, given: seen.append(int(given[1])))
+    images = sample(denoiser, settings("dpm_solver++", True, num_images=2, num_steps=15), noise_scheduler)
+    assert len(seen) == 15
+    assert seen[0] == seen[1], "else this tests nothing"
+    assert np.abs(images - in_grey_levels(known_image())).max() <= 1
+
+
+@pytest.mark.parametrize("num_steps", [1, 15, 40])
+@every_sampler
+def test_the_denoiser_is_asked_once_a_step_from_noisy_to_clean(sampler, karras_sigmas, num_steps):
+    denoiser, seen = tiny_denoiser(), []
+    denoiser.register_forward_pre_hook(lambda module, given: seen.append(float(given[1])))
+    options = settings(sampler, karras_sigmas, num_images=2, num_steps=num_steps)
+    sample(denoiser, options, scheduler("squaredcos_cap_v2", "v_prediction"))
+    assert len(seen) == num_steps
+    assert seen == sorted(seen, reverse=True)
+
+
+def test_bfloat16_gives_nearly_the_same_images():
+    options = settings("ddim")
+    full, half = (sample(tiny_denoiser(), options, precision=precision).astype(int) for precision in ("fp32", "bf16"))
+    assert np.abs(full - half).mean() < 3
+    assert (full != half).any()
+
+
+def test_samplers_keep_the_forward_process_they_were_trained_with():
+    for name, karras_sigmas in SAMPLERS:
+        built = build_sampler(scheduler("squaredcos_cap_v2", "v_prediction"), name, karras_sigmas)
+        assert built.config.prediction_type == "v_prediction"
+        np.testing.assert_allclose(built.alphas_cumprod, scheduler("squaredcos_cap_v2").alphas_cumprod, rtol=1e-6)
+    assert build_sampler(scheduler(), "dpm_solver++", True).config.use_karras_sigmas is True
+    assert build_sampler(scheduler(), "dpm_solver++").config.algorithm_type == "dpmsolver++"
+
+
+def test_an_unknown_sampler_is_refused_naming_the_known_ones():
+    with pytest.raises(InvalidInput, match=r"sampling\.sampler must be one of ddpm, ddim, dpm_solver\+\+, got 'euler'"):
+        build_sampler(scheduler(), "euler")

@@ -1,0 +1,341 @@
+"""Closed forms and laws of the class prior. The target is kappa* = inf P_U / P_S, which is beta if irreducible."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import norm
+
+from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.positive_unlabeled.class_prior import (
+    ClassPrior,
+    bbe_ratio,
+    choose_beta,
+    median_prior,
+)
+from pu_diffusion_pipeline.positive_unlabeled.scores import Scores, cross_fitted_scores
+
+BETA = 0.0909
+quick = settings(max_examples=40, deadline=None, derandomize=True, database=None)
+grades = st.integers(0, 12)  # few values, so that there are ties
+some_scores = st.builds(
+    lambda labeled, unlabeled: Scores(np.array(labeled, dtype=float), np.array(unlabeled, dtype=float)),
+    st.lists(grades, min_size=20, max_size=60),
+    st.lists(grades, min_size=5, max_size=90),
+)
+deltas = st.floats(0.01, 0.9)
+
+
+def width(count: int, delta: float = 0.1) -> float:
+    """DKW with half of delta for each of the two samples."""
+    return np.sqrt(np.log(4 / delta) / (2 * count))
+
+
+def brute_force(scores: Scores, delta: float) -> tuple[float, set[float]]:
+    """The bound by trying every score as threshold, and r at each of the thresholds where it is reached."""
+    width_s, width_u = (width(len(part), delta) for part in scores)
+    tried = []
+    for threshold in np.unique(np.concatenate(scores)):
+        share_s, share_u = ((part >= threshold).mean() for part in scores)
+        if share_s > width_s:
+            tried.append(((share_u + width_u) / (share_s - width_s), share_u / share_s))
+    bound = min(bound for bound, _ in tried)
+    return bound, {ratio for candidate, ratio in tried if np.isclose(candidate, bound, rtol=1e-12)}
+
+
+def draws(labeled, normal, num_labeled: int, num_unlabeled: int, seed: int, beta: float = BETA) -> Scores:
+    """S from `labeled`, U from the mixture, each a function (generator, count) -> scores."""
+    rng = np.random.default_rng(seed)
+    hidden = rng.binomial(num_unlabeled, beta)
+    unlabeled = np.concatenate([labeled(rng, hidden), normal(rng, num_unlabeled - hidden)])
+    return Scores(labeled(rng, num_labeled), rng.permutation(unlabeled))
+
+
+def gauss(mean: float):
+    return lambda rng, count: rng.normal(mean, 1, count)
+
+
+def beta_law(a: float, b: float):
+    return lambda rng, count: rng.beta(a, b, count)
+
+
+def estimates(*arguments, repeats: int) -> np.ndarray:
+    return np.array([bbe_ratio(draws(*arguments, seed=seed)).estimate for seed in range(repeats)])
+
+
+# --- laws -------------------------------------------------------------------------------------------------------------
+
+
+@quick
+@given(some_scores, deltas)
+def test_result_equals_the_definition_tried_at_every_threshold(scores, delta):
+    prior = bbe_ratio(scores, delta)
+    bound, ratios = brute_force(scores, delta)
+    assert prior.upper == pytest.approx(min(bound, 1))
+    assert any(prior.estimate == pytest.approx(min(ratio, 0.95)) for ratio in ratios)
+
+
+@quick
+@given(some_scores, st.integers(0, 99))
+def test_order_of_s_and_u_does_not_matter(scores, seed):
+    rng = np.random.default_rng(seed)
+    assert bbe_ratio(Scores(*(rng.permutation(part) for part in scores))) == bbe_ratio(scores)
+
+
+@quick
+@given(some_scores)
+def test_a_strictly_increasing_transform_of_the_scores_changes_nothing(scores):
+    assert bbe_ratio(Scores(*(np.exp(part / 3) - 7 for part in scores))) == bbe_ratio(scores)
+
+
+@quick
+@given(some_scores, deltas)
+def test_zero_is_at_most_the_estimate_is_at_most_the_bound_is_at_most_one(scores, delta):
+    prior = bbe_ratio(scores, delta)
+    assert 0 <= prior.estimate <= prior.upper <= 1
+
+
+@quick
+@given(some_scores, deltas, deltas)
+def test_the_bound_does_not_grow_with_the_chance_it_may_fail(scores, one, other):
+    strict, lax = sorted((one, other))
+    assert bbe_ratio(scores, strict).upper >= bbe_ratio(scores, lax).upper
+
+
+@quick
+@given(some_scores)
+def test_repeating_every_image_only_shrinks_the_bound(scores):
+    repeated = Scores(*(part.repeat(4) for part in scores))
+    assert bbe_ratio(repeated).upper <= bbe_ratio(scores).upper
+
+
+@quick
+@given(some_scores)
+def test_counts_are_those_of_the_images_above_one_threshold(scores):
+    prior = bbe_ratio(scores)
+    above = {(int((scores[0] >= c).sum()), int((scores[1] >= c).sum())) for c in scores.labeled_sensitive}
+    assert (prior.num_labeled_above, prior.num_unlabeled_above) in above
+    assert prior.share_of_labeled_above == pytest.approx(prior.num_labeled_above / len(scores.labeled_sensitive))
+    ratio = prior.num_unlabeled_above / len(scores.unlabeled) / prior.share_of_labeled_above
+    assert prior.estimate == pytest.approx(min(ratio, 0.95))
+
+
+# --- exact cases ------------------------------------------------------------------------------------------------------
+
+
+def two_levels(num_high: int, num_low: int, num_labeled: int = 100) -> Scores:
+    """S scores 1 throughout; of U, `num_high` score 1 and the others 0."""
+    return Scores(np.ones(num_labeled), np.repeat([1.0, 0.0], [num_high, num_low]))
+
+
+def test_the_estimate_is_the_share_of_u_that_scores_like_s():
+    prior = bbe_ratio(two_levels(100, 1000))
+    assert prior.estimate == pytest.approx(1 / 11)
+    assert prior.upper == pytest.approx((1 / 11 + width(1100)) / (1 - width(100)))
+    assert (prior.num_labeled_above, prior.num_unlabeled_above, prior.share_of_labeled_above) == (100, 100, 1)
+
+
+def test_more_normal_images_in_u_scale_the_estimate_down():
+    share = bbe_ratio(two_levels(100, 1000)).estimate
+    assert bbe_ratio(two_levels(100, 2100)).estimate == pytest.approx(share * 1100 / 2200)
+
+
+def test_each_sensitive_image_added_to_u_moves_the_estimate_as_the_ratio_says():
+    for added in (1, 50, 400):
+        expected = (1100 * (1 / 11) + added) / (1100 + added)
+        assert bbe_ratio(two_levels(100 + added, 1000)).estimate == pytest.approx(expected)
+
+
+def test_sets_that_do_not_overlap_give_zero_and_the_bound_of_the_counts():
+    prior = bbe_ratio(Scores(np.linspace(2, 3, 200), np.linspace(0, 1, 1000)))
+    assert prior.estimate == 0
+    assert prior.upper == pytest.approx(width(1000) / (1 - width(200)))
+    assert prior.auc == 1
+
+
+def test_constant_scores_tell_nothing_so_u_may_be_all_sensitive():
+    prior = bbe_ratio(Scores(np.zeros(50), np.zeros(80)))
+    assert prior.estimate == 0.95
+    assert prior.upper == 1
+    assert prior.auc == 0.5
+
+
+def test_a_copy_of_s_for_u_gives_about_one():
+    prior = bbe_ratio(draws(gauss(0), gauss(0), 500, 2000, seed=0))
+    assert prior.estimate > 0.9
+    assert prior.upper == 1
+
+
+def test_finite_support_gives_the_smallest_ratio_of_the_two_shares():
+    of_s, of_u = np.array([1_000, 4_000, 15_000]), np.array([30_000, 8_000, 5_000])
+    scores = Scores(np.repeat([0.0, 1.0, 2.0], of_s), np.repeat([0.0, 1.0, 2.0], of_u))
+    kappa = (of_u / of_u.sum() / (of_s / of_s.sum())).min()
+    assert bbe_ratio(scores).estimate == pytest.approx(kappa)
+    assert kappa == pytest.approx(5 / 43 / 0.75)
+
+
+# --- closed forms -----------------------------------------------------------------------------------------------------
+# The numbers without a formula beside them are means and deviations of the estimator, measured before this code was.
+
+
+def test_gaussians_four_apart_at_the_size_of_mnist():
+    got = estimates(gauss(4), gauss(0), 2500, 27_500, repeats=30)
+    assert got.mean() == pytest.approx(0.0910, abs=0.002)
+    assert got.mean() == pytest.approx(BETA, abs=0.002)  # kappa* = beta
+    assert got.std() == pytest.approx(0.0028, abs=0.0015)
+
+
+@pytest.mark.parametrize(("mean", "tolerance"), [(2, 0.008), (3, 0.003), (4, 0.002)])
+def test_gaussians_are_over_estimated_as_the_population_ratio_predicts(mean, tolerance):
+    threshold = np.linspace(-3, mean + 2, 2001)
+    share_s = norm.sf(threshold - mean)
+    share_u = BETA * share_s + (1 - BETA) * norm.sf(threshold)
+    usable = share_s > width(2500) + 1e-6
+    bound = (share_u[usable] + width(27_500)) / (share_s[usable] - width(2500))
+    target = (share_u / share_s)[usable][np.argmin(bound)]
+
+    got = estimates(gauss(mean), gauss(0), 2500, 27_500, repeats=30)
+    assert got.mean() == pytest.approx(target, abs=tolerance)
+    assert target > BETA
+
+
+def test_gaussians_two_apart_are_over_estimated_as_measured():
+    assert estimates(gauss(2), gauss(0), 2500, 27_500, repeats=30).mean() == pytest.approx(0.1090, abs=0.004)
+
+
+def test_irreducible_beta_laws_at_the_size_of_stl10():
+    got = estimates(beta_law(4, 1), beta_law(1, 4), 200, 2200, repeats=60)
+    assert got.mean() == pytest.approx(0.0946, abs=0.005)
+    assert got.std() == pytest.approx(0.0103, abs=0.004)
+
+
+def test_normal_images_that_look_sensitive_raise_the_estimate_to_kappa():
+    def normal(rng, count):
+        alike = round(0.1 * count)
+        return np.concatenate([rng.beta(4, 1, alike), rng.beta(1, 4, count - alike)])
+
+    got = estimates(beta_law(4, 1), normal, 2500, 27_500, repeats=20)
+    kappa = BETA + 0.1 * (1 - BETA)
+    assert kappa == pytest.approx(0.1818, abs=1e-4)
+    assert got.mean() == pytest.approx(0.1829, abs=0.003)
+    assert got.mean() == pytest.approx(kappa, abs=0.004)
+
+
+@pytest.mark.parametrize("beta", [0.02, 0.2, 0.5])
+def test_other_shares_are_found_too(beta):
+    got = np.array([bbe_ratio(draws(gauss(4), gauss(0), 2500, 20_000, seed, beta)).estimate for seed in range(10)])
+    assert got.mean() == pytest.approx(beta, abs=0.006)
+
+
+def test_the_bound_covers_the_true_share():
+    cases = [(gauss(4), gauss(0), 2500, 27_500), (beta_law(4, 1), beta_law(1, 4), 200, 2200)]
+    uppers = [bbe_ratio(draws(*case, seed=seed)).upper for case in cases for seed in range(30)]
+    assert sum(upper >= BETA for upper in uppers) >= 54, "0.9 of 60"
+    assert np.median(uppers[:30]) < BETA + 0.03
+    assert np.median(uppers[30:]) < BETA + 0.13
+
+
+def test_the_mean_estimate_grows_with_the_contamination():
+    means = []
+    for added in (0, 50, 150, 400):
+        found = []
+        for seed in range(10):
+            labeled, normal = draws(gauss(2.5), gauss(0), 400, 1000, seed, beta=0.0)
+            fresh = np.random.default_rng([7, seed]).normal(2.5, 1, added)
+            found.append(bbe_ratio(Scores(labeled, np.concatenate([normal, fresh]))).estimate)
+        means.append(np.mean(found))
+    assert (np.diff(means) > 0.02).all()
+
+
+# --- refusals and warnings --------------------------------------------------------------------------------------------
+
+
+def test_fewer_than_20_images_in_s_give_no_estimate_and_say_so():
+    prior = bbe_ratio(two_levels(10, 100, num_labeled=19))
+    assert prior.estimate is None
+    assert prior.upper == 1
+    assert any("19" in warning and "20" in warning for warning in prior.warnings)
+    assert bbe_ratio(two_levels(10, 100, num_labeled=20)).estimate == pytest.approx(1 / 11)
+
+
+@pytest.mark.parametrize("num_labeled", [1, 2, 19])
+def test_a_handful_of_images_in_s_gets_as_far_as_that_reason(num_labeled):
+    rng = np.random.default_rng(0)
+    labeled, unlabeled = (rng.integers(0, 256, (count, 1, 8, 8), dtype=np.uint8) for count in (num_labeled, 50))
+    options = {"num_folds": "auto", "num_components": 8, "num_epochs": 1, "seed": 0}
+    prior = bbe_ratio(cross_fitted_scores(labeled, unlabeled, **options))
+    assert prior.estimate is None
+    assert any(f"S has {num_labeled} image" in warning for warning in prior.warnings)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_score_that_is_not_finite_is_refused(side, bad):
+    parts = [np.linspace(0, 1, 50), np.linspace(0, 1, 50)]
+    parts[side][3] = bad
+    with pytest.raises(InvalidInput, match="not finite"):
+        bbe_ratio(Scores(*parts))
+
+
+def test_auc_is_the_share_of_pairs_in_which_s_scores_higher():
+    scores = Scores(np.repeat([1.0, 3.0], 10), np.repeat([0.0, 2.0], [30, 10]))
+    assert bbe_ratio(scores).auc == pytest.approx((0.5 * 0.75) + 0.5)
+
+
+def test_scores_that_hardly_differ_are_called_unreliable():
+    warned = bbe_ratio(draws(gauss(0), gauss(0), 100, 300, seed=0)).warnings
+    assert any(warning.startswith("unreliable") and "AUC" in warning for warning in warned)
+    assert bbe_ratio(two_levels(100, 1000)).warnings == ()
+
+
+def test_an_estimate_that_rests_on_few_images_of_s_is_called_unreliable():
+    few = 1_500
+    scores = Scores(np.repeat([1.0, 0.0], [few, 18_500]), np.repeat([1.0, 0.0], [1, 19_999]))
+    prior = bbe_ratio(scores)
+    assert prior.num_labeled_above == few
+    assert any(warning.startswith("unreliable") and str(few) in warning for warning in prior.warnings)
+
+
+def some_prior(estimate: float | None) -> ClassPrior:
+    return ClassPrior(estimate, 0.2, 0.5, 100, 50, 0.9, ("a reason",))
+
+
+def test_a_number_is_taken_as_it_is_whatever_the_estimate():
+    for estimate in (None, 0.0, 0.3):
+        assert choose_beta(0.1, some_prior(estimate)) == {"value": 0.1, "source": "parameter"}
+
+
+def test_estimated_takes_the_estimate_and_says_on_what_condition():
+    chosen = choose_beta("estimated", some_prior(0.0923))
+    assert chosen["value"] == 0.0923
+    assert "if irreducible" in chosen["source"]
+
+
+def test_estimated_without_an_estimate_is_refused_with_the_reason():
+    with pytest.raises(InvalidInput, match=r"beta.*no estimate.*a reason"):
+        choose_beta("estimated", some_prior(None))
+
+
+def test_an_estimate_that_would_train_the_unsupervised_baseline_is_refused():
+    with pytest.raises(InvalidInput, match=r"beta.*0\.0049.*unsupervised"):
+        choose_beta("estimated", some_prior(0.0049))
+    assert choose_beta("estimated", some_prior(0.005))["value"] == 0.005
+
+
+def test_median_is_one_of_the_repeats_the_lower_one_of_two():
+    priors = [replace(some_prior(0.1), estimate=estimate) for estimate in (0.3, 0.1, 0.2, 0.4)]
+    assert median_prior(priors[:3]) is priors[2]
+    assert median_prior(priors) is priors[2]
+    assert median_prior(priors[:1]) is priors[0]
+
+
+def test_median_of_repeats_without_estimate_is_none():
+    assert median_prior([some_prior(None), some_prior(None)]).estimate is None
+
+
+def test_record_for_json_has_every_field():
+    record = some_prior(0.1).as_dict()
+    assert record["warnings"] == ["a reason"]
+    assert ClassPrior(**{**record, "warnings": tuple(record["warnings"])}) == some_prior(0.1)

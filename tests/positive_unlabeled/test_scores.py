@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+
+from pu_diffusion_pipeline.positive_unlabeled.scores import Scores, cross_fitted_scores
+
+
+def noise_images(count: int, seed: int, side: int = 8) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, 1, side, side), dtype=np.uint8)
+
+
+def bright_images(count: int, seed: int) -> np.ndarray:
+    return 128 + noise_images(count, seed) // 2
+
+
+def scores(labeled_sensitive, unlabeled, **options) -> Scores:
+    usual = {"num_folds": 2, "num_components": 16, "num_epochs": 5, "seed": 0}
+    return cross_fitted_scores(labeled_sensitive, unlabeled, **{**usual, **options})
+
+
+def auc(result: Scores) -> float:
+    truth = np.repeat([1, 0], [len(result.labeled_sensitive), len(result.unlabeled)])
+    return roc_auc_score(truth, np.concatenate(result))
+
+
+def same(one: Scores, other: Scores) -> bool:
+    return all(left.tolist() == right.tolist() for left, right in zip(one, other, strict=True))
+
+
+def test_sets_that_differ_are_told_apart():
+    result = scores(bright_images(60, 1), noise_images(200, 2))
+    assert auc(result) > 0.99
+    assert result.labeled_sensitive.shape == (60,)
+    assert result.unlabeled.shape == (200,)
+    assert result.unlabeled.dtype == np.float64
+
+
+def test_s_is_the_side_with_the_larger_scores():
+    result = scores(noise_images(60, 1) // 2, bright_images(200, 2))
+    assert result.labeled_sensitive.mean() > 0 > result.unlabeled.mean()
+
+
+@pytest.mark.parametrize("num_folds", [2, 5])
+def test_no_image_is_scored_by_a_model_that_saw_it(num_folds):
+    """S is drawn from U: a long fit separates what it memorised, and nothing else."""
+    images = noise_images(600, 0)
+    result = scores(images[:300], images[300:], num_folds=num_folds, num_components=64, num_epochs=60)
+    assert abs(auc(result) - 0.5) < 0.08
+
+
+def test_hidden_sensitive_images_score_like_s_although_they_are_labelled_u():
+    hidden, normal = bright_images(60, 1), noise_images(300, 2)
+    result = scores(bright_images(60, 3), np.concatenate([hidden, normal]))
+    of_hidden, of_normal = np.split(result.unlabeled, [60])
+    assert np.median(of_hidden) > np.quantile(of_normal, 0.99)
+    assert abs(np.median(of_hidden) - np.median(result.labeled_sensitive)) < np.ptp(result.unlabeled) / 10
+
+
+def test_same_seed_gives_the_same_scores_and_another_seed_others():
+    labeled, unlabeled = noise_images(40, 1), noise_images(80, 2)
+    assert same(scores(labeled, unlabeled, seed=3), scores(labeled, unlabeled, seed=3))
+    assert not same(scores(labeled, unlabeled, seed=3), scores(labeled, unlabeled, seed=4))
+
+
+def test_scores_neither_depend_on_global_random_state_nor_change_it():
+    labeled, unlabeled = noise_images(40, 1), noise_images(80, 2)
+    results = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        before = torch.get_rng_state(), np.random.get_state()[1].tolist()
+        results.append(scores(labeled, unlabeled))
+        assert torch.equal(torch.get_rng_state(), before[0])
+        assert np.random.get_state()[1].tolist() == before[1]
+    assert same(*results)
+
+
+@pytest.mark.parametrize(("num_labeled", "folds"), [(999, 5), (1000, 2)])
+def test_auto_means_two_folds_from_1000_images_in_s_and_else_five(num_labeled, folds):
+    labeled, unlabeled = noise_images(num_labeled, 1, side=4), noise_images(1000, 2, side=4)
+    options = {"num_components": 4, "num_epochs": 1}
+    assert same(
+        scores(labeled, unlabeled, num_folds="auto", **options), scores(labeled, unlabeled, num_folds=folds, **options)
+    )
+
+
+def test_large_images_are_averaged_down_to_32_pixels():
+    labeled, unlabeled = noise_images(40, 1, side=32), noise_images(80, 2, side=32)
+    large = [images.repeat(2, axis=2).repeat(2, axis=3) for images in (labeled, unlabeled)]
+    assert same(scores(labeled, unlabeled), scores(*large))
+
+
+def test_fewer_images_than_components_are_scored_too():
+    result = scores(noise_images(6, 1), noise_images(8, 2), num_components=50, num_epochs=1)
+    assert np.isfinite(np.concatenate(result)).all()
+    assert len(set(np.concatenate(result).tolist())) == 14

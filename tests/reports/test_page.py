@@ -1,0 +1,207 @@
+import base64
+import io
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from pu_diffusion_pipeline.reports.figures import sample_grids, training_curves
+from pu_diffusion_pipeline.reports.page import describe_prior, render_page, summarize
+
+EVIL = "<script>alert('x')</script>"
+
+
+def comparison(**changes) -> pd.DataFrame:
+    rows = [("unsupervised", None, 0.90), ("supervised", None, 0.91), ("pu", 0.1, 0.97)]
+    table = pd.DataFrame(
+        {
+            "method": [method for method, *_ in rows],
+            "beta": [beta for _, beta, _ in rows],
+            "seed": 0,
+            "nsr": [rate for *_, rate in rows],
+            "nsr_low": [rate - 0.01 for *_, rate in rows],
+            "nsr_high": [rate + 0.01 for *_, rate in rows],
+            "nsr_corrected": [rate for *_, rate in rows],
+            "num_normal": [round(2000 * rate) for *_, rate in rows],
+            "num_samples": 2000,
+            "fd": [10.0, 11.0, 12.5],
+            "kid": 0.01,
+            "precision": 0.7,
+            "recall": 0.4,
+            "extractor": "judge (84 features)",
+            "train_steps": 700,
+            "train_seconds": 60.0,
+        }
+    )
+    return table.assign(**changes)
+
+
+def prior(**changes) -> dict:
+    usual = {
+        "estimate": 0.0923,
+        "upper": 0.1085,
+        "delta": 0.1,
+        "num_labeled_above": 123,
+        "num_unlabeled_above": 456,
+        "oracle": 1 / 11,
+        "warnings": [],
+    }
+    return {**usual, **changes}
+
+
+def page(**changes) -> str:
+    methods = comparison()["method"]
+    images = np.random.default_rng(0).integers(0, 256, (4, 1, 8, 8), dtype=np.uint8)
+    history = pd.DataFrame({"step": [1, 2], "unlabeled_negative": [5.0, 4.0]})
+    manifest = {
+        "num_steps": 700,
+        "seconds": 61.5,
+        "num_parameters": 123456,
+        "device": "cpu",
+        "precision": "fp32",
+        "beta": None,
+        "git_revision": "0123456789abcdef",
+    }
+    usual = {
+        "benchmark": "digits_even",
+        "comparison": comparison(),
+        "class_prior": prior(),
+        "judge": {
+            "accuracy": 0.9846,
+            "normal_recall": 0.99123,
+            "sensitive_recall": 0.98,
+            "num_normal": 500,
+            "num_sensitive": 400,
+            "weights_digest": "fedcba9876543210",
+        },
+        "settings": {"seed": 0, "data": {"root": "data/01_raw", "counts": {"test": 500}}},
+        "manifests": [{**manifest, "method": method} for method in methods[:2]]
+        + [{**manifest, "method": "pu", "beta": {"value": 0.1, "source": "parameter"}}],
+        "figures": {
+            "samples": sample_grids({method: (images, np.zeros(4, dtype=bool)) for method in methods}, columns=2),
+            "curves": training_curves(dict.fromkeys(methods, history)),
+        },
+    }
+    return render_page(**{**usual, **changes})
+
+
+class Reader(HTMLParser):
+    """Tags with their attributes, and the text between tags."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags, self.words = [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data) -> None:
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture(scope="module")
+def rendered() -> str:
+    return page()
+
+
+def test_page_needs_no_other_file(rendered):
+    reader = Reader(rendered)
+    links = [
+        value
+        for _, attributes in reader.tags
+        for name, value in attributes.items()
+        if name in ("src", "href", "xlink:href", "data", "srcset", "action", "poster")
+    ]
+    assert any(link.startswith("data:image/png;base64,") for link in links)
+    assert [link for link in links if not link.startswith(("data:", "#"))] == []
+    assert {tag for tag, _ in reader.tags}.isdisjoint({"script", "link", "iframe", "object", "embed", "base"})
+    assert "@import" not in rendered
+    assert all(target.startswith("#") for target in re.findall(r"url\(['\"]?([^)]*)", rendered))
+
+
+def test_page_shows_the_table_with_every_method(rendered):
+    text = Reader(rendered).text
+    for expected in ("unsupervised – 0.900 0.890 – 0.910 1800 / 2000", "pu 0.1 0.970 0.960 – 0.980 1940 / 2000"):
+        assert expected in text
+    assert "FD ↓" in text
+    assert "FID" not in text
+    assert "judge (84 features)" in text
+
+
+def test_page_shows_judge_prior_settings_and_manifests(rendered):
+    text = Reader(rendered).text
+    assert "Accuracy 0.9846 on 900 images" in text
+    assert "99.12 % of real normal images" in text
+    assert "98.00 % of real sensitive ones" in text
+    assert "fedcba987654" in text
+    assert "0.0923 if irreducible" in text
+    assert "data root data/01_raw counts.test 500" in text
+    assert "seed 0" in text
+    assert "pu 700 61.5 123456 cpu fp32 parameter 0123456789ab" in text
+    assert "unsupervised 700 61.5 123456 cpu fp32 – 0123456789ab" in text
+
+
+def test_page_holds_both_figures(rendered):
+    reader = Reader(rendered)
+    encoded = next(attributes["src"] for tag, attributes in reader.tags if tag == "img").partition(",")[2]
+    assert Image.open(io.BytesIO(base64.b64decode(encoded))).format == "PNG"
+    assert sum(tag == "svg" for tag, _ in reader.tags) == 1
+
+
+def test_text_from_outside_is_escaped():
+    manifests = [{"method": EVIL, "num_steps": 1, "seconds": 1, "num_parameters": 1, "device": EVIL, "precision": EVIL,
+                  "beta": {"value": 0.1, "source": EVIL}, "git_revision": EVIL}]  # fmt: skip
+    html = page(
+        benchmark=EVIL,
+        comparison=comparison(extractor=EVIL),
+        class_prior=prior(estimate=None, warnings=[EVIL]),
+        settings={EVIL: EVIL, "data": {"root": EVIL, EVIL: 1}},
+        manifests=manifests,
+    )
+    assert "<script" not in html
+    assert html.count("&lt;script&gt;") >= 9
+    assert EVIL in Reader(html).text
+
+
+def test_a_page_outside_a_repository_says_so():
+    manifest = {"method": "pu", "num_steps": 1, "seconds": 2.0, "num_parameters": 3, "device": "cpu",
+                "precision": "fp32", "beta": None, "git_revision": None}  # fmt: skip
+    assert "pu 1 2.0 3 cpu fp32 – none" in Reader(page(manifests=[manifest])).text
+
+
+def test_summary_gives_the_shares_and_whether_the_intervals_overlap():
+    assert summarize(comparison()) == (
+        "PU training generates 3.0 % sensitive images, unsupervised training 10.0 %; the 95 % intervals do not overlap."
+    )
+    wide = comparison(nsr_low=[0.8, 0.8, 0.9], nsr_high=[0.95, 0.95, 0.99])
+    assert summarize(wide).endswith("the 95 % intervals overlap.")
+    worse = comparison(nsr=[0.97, 0.91, 0.9], nsr_low=[0.96, 0.9, 0.89], nsr_high=[0.98, 0.92, 0.91])
+    assert summarize(worse) == (
+        "PU training generates 10.0 % sensitive images, unsupervised training 3.0 %; the 95 % intervals do not overlap."
+    )
+
+
+def test_prior_is_told_with_its_bound_and_condition():
+    told = describe_prior(prior())
+    for part in (
+        "0.0923 if irreducible",
+        "at most 0.1085",
+        "probability 0.1;",
+        "123 images of S",
+        "456 of U",
+        "0.0909",
+    ):
+        assert part in told
+
+
+def test_no_estimate_is_told_with_its_reason():
+    told = describe_prior(prior(estimate=None, warnings=["S has 10 images", "another"]))
+    assert told == "No estimate: S has 10 images; another."
