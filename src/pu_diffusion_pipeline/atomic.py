@@ -23,7 +23,11 @@ def replacing(final: str | Path) -> Iterator[Path]:
         if final.is_dir():  # a full folder cannot be replaced in one step
             old = final.with_name(f".old-{token}-{final.name}")
             final.rename(old)
-            temporary.rename(final)
+            try:
+                temporary.rename(final)
+            except OSError:
+                old.rename(final)
+                raise
             shutil.rmtree(old)
         else:
             os.replace(temporary, final)

@@ -36,7 +36,9 @@ class CheckpointStore:
         """
         claim = {"settings": settings, "data_digest": data_digest, "code_digest": code_digest}
         path = self.folder / "claim.json"
-        if path.is_file() and self._paths():
+        if self._paths() and not path.is_file():
+            raise InvalidInput(f"{self.folder} holds resume states, but no claim.json says of what. {self._way_out()}")
+        if self._paths():
             made = json.loads(path.read_text())
             what = f"The training in {self.folder.parent}"
             check_settings(made["settings"], settings, what)
@@ -63,6 +65,8 @@ class CheckpointStore:
             sha = _sha256(temporary)
         with replacing(path.with_suffix(".sha256")) as temporary:
             temporary.write_text(sha)
+        for half in self.folder.glob(".tmp-*"):  # of a process that was killed while writing
+            half.unlink()
         for old in self._paths()[:-KEPT]:
             old.unlink()
             old.with_suffix(".sha256").unlink(missing_ok=True)

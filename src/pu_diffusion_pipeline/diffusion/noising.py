@@ -48,6 +48,10 @@ def denoising_error(
     Returns:
         (B,) float32, never negative.
     """
+    if error_space not in ("epsilon", "v_prediction"):
+        raise InvalidInput(f"objective.error_space must be epsilon or v_prediction, got {error_space!r}")
+    if reduction not in ("sum", "mean"):
+        raise InvalidInput(f"objective.reduction must be sum or mean, got {reduction!r}")
     signal, sigma = signal_and_noise_scale(noise_scheduler, timesteps)
     noisy_images = signal * clean_images + sigma * noise
     predicted = denoiser(noisy_images, timesteps).sample.float()

@@ -82,8 +82,9 @@ def _mnist(root: Path, download: bool) -> Source:
     images = np.concatenate([train.data.numpy(), test.data.numpy()])
     classes = np.concatenate([train.targets.numpy(), test.targets.numpy()])
     for part, expected in ((train, 60_000), (test, 10_000)):
-        if len(part.data) != expected:
-            raise InvalidInput(f"data.root {root}: expected {expected} MNIST images in a file, got {len(part.data)}")
+        for kind, rows in (("images", part.data), ("labels", part.targets)):
+            if len(rows) != expected:
+                raise InvalidInput(f"data.root {root}: expected {expected} MNIST {kind} in a file, got {len(rows)}")
     return _in_memory(classes, np.arange(len(classes)) >= len(train.data), images)
 
 
@@ -137,7 +138,7 @@ def _torchvision(dataset: Callable[..., Any], root: Path, download: bool, **opti
     name = dataset.__name__  # type: ignore[attr-defined]
     try:
         return dataset(str(root), download=download, **options)
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, AssertionError) as error:
+    except (OSError, RuntimeError, ValueError, TypeError, EOFError, KeyError, AssertionError) as error:
         reason = str(error).split("\n")[0] or type(error).__name__
         folder = root / FOLDERS[name]
         way_out = (

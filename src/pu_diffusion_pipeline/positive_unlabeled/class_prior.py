@@ -58,12 +58,12 @@ def bbe_ratio(scores: Scores, delta: float = 0.1) -> ClassPrior:
         delta: the bound fails with at most this probability.
     """
     labeled, unlabeled = np.sort(scores.labeled_sensitive), np.sort(scores.unlabeled)
-    if not (np.isfinite(labeled).all() and np.isfinite(unlabeled).all()):
-        raise InvalidInput("class prior: a score is not finite")
     num_labeled, num_unlabeled = len(labeled), len(unlabeled)
-    if num_labeled < FEWEST:
+    if num_labeled < FEWEST:  # with a single one, a fold has none to fit on and its scores are not finite
         reason = f"S has {num_labeled} images; an estimate needs at least {FEWEST}"
         return ClassPrior(None, 1.0, 0.0, 0, 0, 0.5, (reason,))
+    if not (np.isfinite(labeled).all() and np.isfinite(unlabeled).all()):
+        raise InvalidInput("class prior: a score is not finite")
     width_labeled, width_unlabeled = (np.sqrt(np.log(4 / delta) / (2 * n)) for n in (num_labeled, num_unlabeled))
     # Between two scores of S only q_U changes, and it is smallest just at the next score of S.
     above_labeled = num_labeled - np.searchsorted(labeled, labeled, side="left")

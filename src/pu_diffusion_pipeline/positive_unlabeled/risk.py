@@ -19,8 +19,9 @@ def sensitive_cross_entropy(denoising_error: Tensor) -> Tensor:
         Same shape and type, >= 0.
     """
     error = denoising_error.clamp_min(torch.finfo(denoising_error.dtype).tiny)
-    # Both branches of `where` are differentiated: each gets values it is finite on.
-    near, far = error.clamp_max(LN2), error.clamp_min(LN2)
+    # Both branches of `where` are differentiated: each gets values it is finite on. Neither is clamped at LN2 itself,
+    # where both would have no gradient.
+    near, far = error.clamp_max(1.0), error.clamp_min(0.5)
     return -torch.where(error < LN2, torch.log(-torch.expm1(-near)), torch.log1p(-torch.exp(-far)))
 
 
