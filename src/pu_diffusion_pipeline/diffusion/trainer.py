@@ -161,7 +161,9 @@ class Trainer:
         row = {"step": self.step, **meter.flush(), "learning_rate": self.lr_scheduler.get_last_lr()[0]}
         images = row.pop("num_images") * row["step"]
         row["images_per_second"] = images / self.seconds
-        if not all(np.isfinite([row["loss"], row["gradient_norm"]])):
+        # With loss scaling (fp16) an infinite gradient is no alarm: that step is skipped and the scale lowered.
+        watched = [row["loss"]] if self.accelerator.scaler else [row["loss"], row["gradient_norm"]]
+        if not np.isfinite(watched).all():
             raise TrainingDiverged(
                 f"The loss or its gradient is not finite by step {self.step} "
                 f"(last good checkpoint: {self._last_checkpoint()}). Likely causes: training.learning_rate "

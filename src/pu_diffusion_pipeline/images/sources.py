@@ -114,6 +114,8 @@ def _celeba(root: Path, download: bool) -> Source:
     paths = [
         Path(part.root) / part.base_folder / "img_align_celeba" / name for part in partitions for name in part.filename
     ]
+    if missing := next((path for path in paths if not path.is_file()), None):
+        raise InvalidInput(f"data.root {root}: CelebA's list names {missing}, which is not there")
     male = partitions[0].attr_names.index("Male")
     classes = np.concatenate([part.attr[:, male].numpy() for part in partitions])
     return Source(
