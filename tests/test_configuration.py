@@ -81,7 +81,8 @@ def test_every_entry_has_a_layer_and_layers_follow_the_dag():
         inputs = [layer(name) for name in node.inputs if not name.startswith("param")]
         outputs = [layer(name) for name in node.outputs]
         assert max(inputs, default=0) <= min(outputs), node.name
-    for method in METHODS:  # kedro-viz orders layers over the collapsed boxes too, and silently shows none in a conflict
+    # kedro-viz orders layers over the collapsed boxes too, and in a conflict silently shows none
+    for method in METHODS:
         box = pipeline.only_nodes_with_namespaces([method])
         inputs = [layer(name) for name in box.inputs() if not name.startswith("param")]
         assert max(inputs) <= min(layer(name) for name in box.all_outputs()), method
