@@ -127,7 +127,7 @@ def test_a_stage_after_editing_a_training_parameter_is_refused_naming_it(finishe
     conf = edited_conf(finished_copy, "training", learning_rate=0.5)
     with (
         KedroSession.create(project_path=finished_copy, conf_source=conf, env="test", save_on_close=False) as opened,
-        pytest.raises(InvalidInput, match=r"training\.learning_rate: made with 0\.002, now 0\.5"),
+        pytest.raises(InvalidInput, match=r"training\.learning_rate: made with 0\.001, now 0\.5"),
     ):
         opened.run(pipeline_names=[pipeline])
 
