@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 from conftest import BENCHMARKS, REPO
 from pu_diffusion_pipeline.config import ProjectConfigLoader
 from pu_diffusion_pipeline.images.sources import SOURCES
-from pu_diffusion_pipeline.parameters import METHODS, Data, Parameters
+from pu_diffusion_pipeline.parameters import DEFAULT_METHODS, METHODS, Data, Parameters
 
 TABLE_1 = ["mnist_even", "mnist_odd", "cifar10_vehicles", "cifar10_animals", "stl10_vehicles", "stl10_animals",
            "celeba_male", "celeba_female"]  # fmt: skip
@@ -48,24 +48,22 @@ def test_every_data_set_of_every_pipeline_is_persisted(env, session, tmp_path):
 
 def test_every_catalog_entry_is_used_by_a_pipeline():
     used = set().union(*(data_sets(pipeline) for pipeline in pipelines.values()))
-    patterns = {f"{method}.{name}" for method in METHODS for name in names_per_method()}
-    entries = {name for name in loader()["catalog"] if "{" not in name}
-    assert entries - used == set()
-    assert patterns - used == set()
+    assert set(loader()["catalog"]) - used == set()
 
 
-def names_per_method() -> list[str]:
-    return [name.removeprefix("{method}.") for name in loader()["catalog"] if name.startswith("{method}.")]
-
-
-def test_methods_with_beta_have_their_own_entry_for_each_artifact_like_the_others():
+def test_every_method_has_an_entry_for_each_artifact_under_its_own_folder():
     entries = loader()["catalog"]
-    for method in (name for name, facts in METHODS.items() if facts.uses_beta):
-        for name in names_per_method():
-            shared, own = entries[f"{{method}}.{name}"], entries[f"{method}.{name}"]
-            assert {**shared, "filepath": ""} == {**own, "filepath": ""}
-            assert "beta_0.1-seed_0" in own["filepath"]
-            assert own["filepath"] == shared["filepath"].format(method=method).replace("seed_0", "beta_0.1-seed_0")
+    of_pu = {name.removeprefix("pu.") for name in entries if name.startswith("pu.")}
+    assert {"checkpoints", "model", "samples", "metrics"} <= of_pu
+    for method, facts in METHODS.items():
+        own = {name.removeprefix(f"{method}.") for name in entries if name.startswith(f"{method}.")}
+        untrained = {"checkpoints", "model", "training_history", "training_manifest"}
+        assert own == of_pu - (set() if facts.trains else untrained)
+        for name in own:
+            path = entries[f"{method}.{name}"]["filepath"]
+            assert f"/{method}/" in path
+            assert ("beta_0.1-" in path) == facts.uses_beta
+            assert {**entries[f"{method}.{name}"], "filepath": ""} == {**entries[f"pu.{name}"], "filepath": ""}
 
 
 def test_every_entry_has_a_layer_and_layers_follow_the_dag():
@@ -73,19 +71,16 @@ def test_every_entry_has_a_layer_and_layers_follow_the_dag():
     entries = loader()["catalog"]
     layers = {name: order.index(entry["metadata"]["kedro-viz"]["layer"]) for name, entry in entries.items()}
 
-    def layer(name: str) -> int:
-        return layers[name] if name in layers else layers["{method}." + name.split(".", 1)[1]]
-
     pipeline = pipelines["__default__"]
     for node in pipeline.nodes:
-        inputs = [layer(name) for name in node.inputs if not name.startswith("param")]
-        outputs = [layer(name) for name in node.outputs]
+        inputs = [layers[name] for name in node.inputs if not name.startswith("param")]
+        outputs = [layers[name] for name in node.outputs]
         assert max(inputs, default=0) <= min(outputs), node.name
     # kedro-viz orders layers over the collapsed boxes too, and in a conflict silently shows none
-    for method in METHODS:
+    for method in DEFAULT_METHODS:
         box = pipeline.only_nodes_with_namespaces([method])
-        inputs = [layer(name) for name in box.inputs() if not name.startswith("param")]
-        assert max(inputs) <= min(layer(name) for name in box.all_outputs()), method
+        inputs = [layers[name] for name in box.inputs() if not name.startswith("param")]
+        assert max(inputs) <= min(layers[name] for name in box.all_outputs()), method
 
 
 def test_source_names_agree():
@@ -103,7 +98,7 @@ def test_from_scratch_benchmarks_have_the_settings_of_the_paper(env):
         "num_train_timesteps": 1000, "schedule": "linear", "prediction_type": "epsilon"
     }  # fmt: skip
     assert checked.objective.model_dump() == {
-        "correction": "non_negative", "reduction": "sum", "error_space": "epsilon"
+        "correction": "non_negative", "reduction": "sum", "error_space": "epsilon", "gamma": 0.2
     }  # fmt: skip
     training = checked.training
     assert (training.num_epochs, training.num_steps, training.learning_rate) == (100, None, 1e-4)
@@ -126,7 +121,8 @@ def test_environments_list_only_what_differs():
     base = OmegaConf.load(REPO / "conf/base/parameters.yml")
     for env in BENCHMARKS:
         own = OmegaConf.load(REPO / f"conf/{env}/parameters.yml")
-        own.pop("data")  # a benchmark states its data in full: its row of Table 1 stands in one place
+        own.pop("data", None)  # a benchmark states its data in full: its row of Table 1 stands in one place
+        own.pop("pretraining", None)  # base has none
         repeated = [name for name, value in leaves(own) if OmegaConf.select(base, name) == value]
         assert repeated == [], f"{env} repeats the base value of {repeated}"
 

@@ -72,8 +72,8 @@ def test_beta_shows_in_the_folders_of_the_methods_that_use_it_only(stage, method
 def test_an_override_shows_in_the_folder():
     assert folder("training.num_steps=9") == "beta_0.1-seed_0-training.num_steps_9"
     assert folder("training.num_steps=6") == "beta_0.1-seed_0", "the value that is configured anyway"
-    assert folder("training.learning_rate=1e-3") == folder("training.learning_rate=0.0010")
-    assert folder("training.learning_rate=1e-3").endswith("-training.learning_rate_0.001")
+    assert folder("training.learning_rate=3e-3") == folder("training.learning_rate=0.0030")
+    assert folder("training.learning_rate=3e-3").endswith("-training.learning_rate_0.003")
 
 
 def test_overrides_are_in_one_order():
@@ -96,13 +96,13 @@ def test_what_does_not_change_results_does_not_show(override):
 @pytest.mark.parametrize(
     ("override", "stages"),
     [
-        ("sampling.num_steps=4", {"samples", "metrics"}),
-        ("evaluation.neighborhood=2", {"reference", "metrics"}),
-        ("judge.num_epochs=3", {"judge", "reference", "metrics"}),
+        ("sampling.num_steps=4", {"samples", "metrics", "recipe"}),
+        ("evaluation.neighborhood=2", {"reference", "metrics", "recipe"}),
+        ("judge.num_epochs=3", {"judge", "reference", "metrics", "recipe"}),
         ("class_prior.delta=0.2", {"class_prior"}),
-        ("noise.schedule=scaled_linear", {"model", "samples", "metrics"}),
-        ("compute.precision=bf16", {"model", "samples", "metrics"}),
-        ("seed=5", {"split", "class_prior", "model", "samples", "metrics"}),
+        ("noise.schedule=scaled_linear", {"base", "initial", "model", "samples", "metrics", "recipe"}),
+        ("compute.precision=bf16", {"base", "model", "samples", "metrics", "recipe"}),
+        ("seed=5", {"split", "class_prior", "initial", "model", "samples", "metrics"}),
         ("data.image_size=32", set(STAGES)),
     ],
 )
@@ -124,7 +124,7 @@ def test_nothing_special_is_called_default():
 
 
 def test_many_overrides_become_a_digest_that_keeps_beta_and_seed_readable():
-    many = ["data.image_size=32", "training.learning_rate=0.001", "training.num_steps=9", "training.warmup_steps=1",
+    many = ["data.image_size=32", "training.learning_rate=0.003", "training.num_steps=9", "training.warmup_steps=1",
             "objective.correction=absolute", "objective.reduction=mean"]  # fmt: skip
     tag = folder(*many)
     assert tag.startswith("beta_0.1-seed_0-overrides_")
@@ -159,7 +159,7 @@ def test_settings_are_flat_and_survive_json():
 
 
 def test_settings_of_a_model_hold_beta_only_for_the_method_that_uses_it():
-    assert {method for method in METHODS if "beta" in flat(method=method)} == {"pu"}
+    assert {method for method in METHODS if "beta" in flat(method=method)} == {"pu", "pnu"}
     assert not any(name.startswith("class_prior") for name in flat(method="pu"))
     assert flat("beta=estimated", method="pu")["class_prior.delta"] == 0.1
 
@@ -185,7 +185,7 @@ def test_every_differing_parameter_is_named_and_no_other():
         check_settings(flat(), flat("training.learning_rate=0.5", "noise.schedule=linear", "seed=4"), "The pu samples")
     message = str(refusal.value)
     assert message.startswith("The pu samples was made with other parameters:\n")
-    assert "training.learning_rate: made with 0.002, now 0.5" in message
+    assert "training.learning_rate: made with 0.001, now 0.5" in message
     assert "noise.schedule: made with " in message
     assert "seed: made with 0, now 4" in message
     assert message.count("made with") == 4
@@ -196,6 +196,33 @@ def test_every_differing_parameter_is_named_and_no_other():
 def test_a_parameter_that_one_side_lacks_is_named(made, asked):
     with pytest.raises(InvalidInput, match=r"a: made with"):
         check_settings(made, asked, "It")
+
+
+def test_parameters_that_make_no_difference_are_left_out():
+    assert "objective.gamma" not in flat(method="pu")
+    assert flat(method="pnu")["objective.gamma"] == 0.2
+    assert folder("objective.gamma=0.5") == folder()
+    assert folder("training.condition_dropout=0.5", "sampling.guidance=3", stage="metrics") == folder(stage="metrics")
+    conditional = ["data.num_conditions=10", "sampling.guidance=3"]
+    assert flat(*conditional, stage="samples")["sampling.guidance"] == 3
+
+
+def test_a_pretrained_model_replaces_the_denoiser_and_does_not_depend_on_the_seed():
+    start = "pretrained=some/model"
+    assert flat(start)["pretrained"] == "some/model"
+    assert "denoiser.layers_per_block" not in flat(start)
+    assert "denoiser.layers_per_block" in flat(start, stage="base")
+    assert folder(start, "seed=5", stage="initial", method=None) == folder(start, stage="initial", method=None)
+    assert "pretrained" not in flat()
+
+
+def test_samples_of_the_pretrained_model_do_not_depend_on_training():
+    start = "pretrained=some/model"
+    one, other = (flat(start, f"training.num_steps={n}", stage="metrics", method="pretrained") for n in (6, 9))
+    assert one == other
+    assert flat(start, "seed=1", stage="samples", method="pretrained") != flat(
+        start, stage="samples", method="pretrained"
+    )
 
 
 # --- digests and environment ------------------------------------------------------------------------------------------

@@ -80,7 +80,8 @@ def test_another_beta_gets_its_own_folder_and_leaves_the_baselines_alone(finishe
     new = {name for name in after if name not in before}
     assert new
     assert all(name.startswith("pu/beta_0.15-seed_0/") for name in new)
-    assert {name: after[name] for name in before} == before
+    trained = [name for name in before if not name.startswith("initial/")]  # written anew each time, alike
+    assert {name: after[name] for name in trained} == {name: before[name] for name in trained}
 
 
 def test_an_override_gets_its_own_folder(finished_copy, run):
@@ -205,3 +206,123 @@ def test_a_run_killed_and_resumed_gives_the_same_bits_as_one_never_stopped(tmp_p
         for folder in (killed, whole)
     ]
     pd.testing.assert_frame_equal(*histories, check_exact=True)
+
+
+# --- methods beside the default ones ----------------------------------------------------------------------------------
+
+
+def metrics_of(folder, method: str) -> dict:
+    (path,) = folder.glob(f"{OUTPUT}/{method}/*/metrics.json")
+    return json.loads(path.read_text())
+
+
+def test_the_oracle_is_a_reference_row_in_the_summary(finished_copy, run):
+    for pipeline in ("train_oracle", "sample_oracle", "evaluate_oracle", "summarize"):
+        run(finished_copy, pipeline)
+    images = np.load(finished_copy / "data/03_primary/test/seed_0/oracle_normal/images.npy")
+    assert len(images) == 100
+    summary = pd.read_csv(finished_copy / "data/08_reporting/test/runs/default/summary.csv").set_index("method")
+    assert list(summary.index) == ["unsupervised", "supervised", "pu", "oracle"]
+    assert summary.loc["oracle", "nsr_note"] == "reference"
+    assert not summary.loc["oracle", "nsr_bold"]
+
+
+def test_pnu_trains_on_labeled_normal_images_too(tmp_path, run):
+    counts = {"counts": {"labeled_normal": 6}}
+    for pipeline in ("train_classifier", "train_pnu", "sample_pnu", "evaluate_pnu"):
+        run(tmp_path, pipeline, data=counts, objective={"gamma": 0.3})
+    metrics = metrics_of(tmp_path, "pnu")
+    assert metrics["settings"]["objective.gamma"] == 0.3
+    (history,) = tmp_path.glob(f"{MODEL}/pnu/*/history.csv")
+    assert (pd.read_csv(history)["labeled_normal_negative"] > 0).all()
+
+
+def test_pnu_without_labeled_normal_images_is_refused(finished_copy, run):
+    with pytest.raises(InvalidInput, match=r"data\.counts\.labeled_normal is 0; method pnu needs"):
+        run(finished_copy, "train_pnu")
+
+
+def test_conditional_training_gives_a_rate_for_every_class_asked_for(tmp_path, run):
+    run(tmp_path, data={"num_conditions": 10}, sampling={"guidance": 2.0, "num_images": 30})
+    per_condition = metrics_of(tmp_path, "pu")["per_condition"]
+    assert set(per_condition) == {str(number) for number in range(10)}
+    assert all(rate["num_samples"] == 3 for rate in per_condition.values())
+    (table,) = tmp_path.glob("data/02_intermediate/test/*/unlabeled.csv")
+    assert list(pd.read_csv(table).columns) == ["position", "sha256", "condition"]
+
+
+def test_too_few_conditions_for_the_source_are_refused(tmp_path, run):
+    with pytest.raises(InvalidInput, match=r"data\.num_conditions must be at least 10 for this source, got 4"):
+        run(tmp_path, "data_engineering", data={"num_conditions": 4})
+
+
+PRETRAINING = {"batch_size": 12, "batches": "stratified", "timesteps": "stratified", "num_steps": 4, "num_epochs": None,
+               "learning_rate": 1e-3, "weight_decay": 0.0, "adam_betas": [0.9, 0.99], "warmup_steps": 1,
+               "max_grad_norm": 1.0, "ema_decay": None, "condition_dropout": 0.0, "log_every": 1, "checkpoint_every": 2,
+               "seed": 0}  # fmt: skip
+
+
+def test_fine_tuning_starts_from_the_pretrained_model_and_evaluates_it_too(tmp_path, run):
+    run(tmp_path, "pretrain", pretraining=PRETRAINING)
+    (base,) = tmp_path.glob(f"{MODEL}/base/*/model")
+    run(tmp_path, "finetune", pretrained=str(base), training={"num_steps": 2})
+    start = base / "unet/diffusion_pytorch_model.safetensors"
+    (initial,) = tmp_path.glob(f"{MODEL}/initial/*/model/unet/diffusion_pytorch_model.safetensors")
+    assert initial.read_bytes() == start.read_bytes()
+    assert metrics_of(tmp_path, "pretrained")["training"]["num_steps"] == 0
+    (manifest,) = tmp_path.glob(f"{MODEL}/pu/*/manifest.json")
+    assert json.loads(manifest.read_text())["settings"]["pretrained"] == str(base)
+    (report,) = tmp_path.glob("data/08_reporting/test/*/report.html")
+    assert '<tr class="pretrained">' in report.read_text()
+
+
+def test_another_pretrained_model_in_the_same_place_is_noticed(tmp_path, run):
+    run(tmp_path, "pretrain", pretraining=PRETRAINING)
+    (base,) = tmp_path.glob(f"{MODEL}/base/*/model")
+    run(tmp_path, "train_unsupervised", pretrained=str(base))
+    run(tmp_path, "pretrain", pretraining={**PRETRAINING, "num_steps": 5})
+    other = next(path for path in tmp_path.glob(f"{MODEL}/base/*/model") if path != base)
+    shutil.rmtree(base)
+    shutil.copytree(other, base)
+    with pytest.raises(InvalidInput, match="from another initial model"):
+        run(tmp_path, "train_unsupervised", pretrained=str(base))
+
+
+def test_pretraining_and_the_pretrained_row_need_their_parameters(tmp_path, run):
+    with pytest.raises(InvalidInput, match="pretraining is null"):
+        run(tmp_path, "pretrain")
+    with pytest.raises(InvalidInput, match="pretrained is null"):
+        run(tmp_path, "sample_pretrained")
+
+
+# --- all runs of a benchmark ------------------------------------------------------------------------------------------
+
+
+def test_report_gathers_every_finished_run(finished_copy, run):
+    run(finished_copy, seed=1)
+    folder = finished_copy / "data/08_reporting/test/runs/default"
+    assert len(pd.read_csv(folder / "runs.csv")) == 6
+    assert pd.read_csv(folder / "summary.csv")["n"].tolist() == [2, 2, 2]
+    assert "Missing runs" not in (folder / "summary.md").read_text()
+    for pipeline in ("train_pu", "sample_pu", "evaluate_pu"):
+        run(finished_copy, pipeline, seed=2, beta=0.2)
+    run(finished_copy, "figure4", seed=1)
+    assert (folder / "figure4.png").read_bytes()[:4] == b"\x89PNG"
+    assert "<svg" in (folder / "figure4.svg").read_text()
+    assert json.loads((folder / "figure4.json").read_text())["data"]
+    text = (folder / "summary.md").read_text()
+    assert (
+        "kedro run --env=test --pipelines=train_supervised,sample_supervised,evaluate_supervised --params=seed:2"
+        in text
+    )
+    run(finished_copy, "figure1")
+    assert (finished_copy / f"data/08_reporting/test/{RUN}/figure1.png").is_file()
+
+
+def test_runs_judged_by_another_judge_are_refused_in_one_table(finished_copy, run):
+    path = finished_copy / f"{OUTPUT}/pu/{RUN}/metrics.json"
+    record = json.loads(path.read_text())
+    record["non_sensitive_rate"]["judge"]["weights_digest"] = "another"
+    path.write_text(json.dumps(record))
+    with pytest.raises(InvalidInput, match=r"cannot stand in one table[\s\S]*judge_digest"):
+        run(finished_copy, "summarize")

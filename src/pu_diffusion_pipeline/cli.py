@@ -113,4 +113,41 @@ for _option in run.params:
         _option.help = "Parameters to override: key:value or key=value, separated by commas; nested keys as a.b:1."
     if _option.name == "env":
         _option.help = "Benchmark: a folder of conf/, such as mnist_even. Default: the embedded digits."
-cli = click.Group("pu_diffusion_pipeline", commands={"run": run})
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("target")
+@click.option("--rows", default="", help="Benchmarks, separated by commas. Default: all of the paper's.")
+@click.option("--seeds", default="0-4", show_default=True, help="Such as 0-4 or 0,2,5.")
+@click.option("--betas", default="", help="Figure 4: such as 0,0.05,0.1.")
+@click.option("--small", is_flag=True, help="Take the benchmarks with the small denoiser: minutes on a CPU.")
+@click.option("--params", default="", callback=_parse_option, help="As for `kedro run`; for every run.")
+@click.option("--yes", is_flag=True, help="Do not ask before running.")
+def reproduce(target: str, rows: str, seeds: str, betas: str, small: bool, params: dict[str, Any], yes: bool) -> None:
+    """Make the runs of a table or figure of the paper that are missing, and render it.
+
+    TARGET is one of table2, table3, table4, table5, figure1, figure2, figure3, figure4.
+    """
+    from pathlib import Path
+
+    from kedro.utils import find_kedro_project
+
+    from pu_diffusion_pipeline.reproduction.command import reproduce_target
+
+    try:
+        reproduce_target(
+            target,
+            [row.strip() for row in rows.split(",") if row.strip()],
+            seeds,
+            betas,
+            small=small,
+            parameters=params,
+            project=find_kedro_project(Path.cwd()) or Path.cwd(),
+            confirm=(lambda text: None) if yes else (lambda text: click.confirm(text, abort=True)),
+            say=click.echo,
+        )
+    except InvalidInput as error:
+        raise click.ClickException(str(error)) from error
+
+
+cli = click.Group("pu_diffusion_pipeline", commands={"run": run, "reproduce": reproduce})

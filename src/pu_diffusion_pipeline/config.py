@@ -1,9 +1,12 @@
 """The config loader: catalog paths are made from the final parameters (environment and --params merged).
 
 In a catalog, `${benchmark:}` is the benchmark's name and `${run:STAGE}` or `${run:STAGE,METHOD}` the run's folder name
-(see `identity.run_folder`). It is a loader, not a hook, because kedro-viz runs without the project's hooks.
+(see `identity.run_folder`). An entry named `{method}.<artifact>` becomes one entry for each method; in its path
+`{model}`, `{samples}` and `{metrics}` are the folder names of that method's run. It is a loader, not a hook, because
+kedro-viz runs without the project's hooks.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,10 @@ from omegaconf import OmegaConf
 
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.identity import run_folder
-from pu_diffusion_pipeline.parameters import Parameters, load_parameters
+from pu_diffusion_pipeline.parameters import METHODS, Parameters, load_parameters
+
+OF_METHOD = ("model", "samples", "metrics")  # stages with a folder for each run of each method
+RunFolders = Callable[..., str]
 
 
 class ProjectConfigLoader(OmegaConfigLoader):
@@ -20,9 +26,13 @@ class ProjectConfigLoader(OmegaConfigLoader):
 
     def __getitem__(self, key: str) -> Any:
         """Configuration of a kind: `parameters`, `catalog`, ..."""
-        if key == "catalog":
-            self._register_paths()
-        return super().__getitem__(key)
+        if key != "catalog":
+            return super().__getitem__(key)
+        run = self._run_folders()
+        entries: dict[str, Any] = {}
+        for name, entry in super().__getitem__(key).items():
+            entries |= _for_each_method(name, entry, run) if "{method}" in name else {name: entry}
+        return entries
 
     def checked_parameters(self) -> Parameters:
         """The final parameters.
@@ -36,7 +46,7 @@ class ProjectConfigLoader(OmegaConfigLoader):
             known = sorted(path.parent.name for path in Path(self.conf_source).glob("*/parameters.yml"))
             raise InvalidInput(f"--env: no benchmark {self.env!r}; there are {', '.join(known)}") from error
 
-    def _register_paths(self) -> None:
+    def _run_folders(self) -> RunFolders:
         final = self.checked_parameters()
         overrides, self.runtime_params = self.runtime_params, {}
         try:
@@ -50,3 +60,16 @@ class ProjectConfigLoader(OmegaConfigLoader):
         # Process-wide, so they are registered anew for each catalog.
         OmegaConf.register_new_resolver("benchmark", lambda: final.benchmark, replace=True)
         OmegaConf.register_new_resolver("run", run, replace=True)
+        return run
+
+
+def _for_each_method(name: str, entry: dict[str, Any], run: RunFolders) -> dict[str, Any]:
+    path = entry["filepath"]
+    return {
+        name.format(method=method): {
+            **entry,
+            "filepath": path.format(method=method, **{stage: run(stage, method) for stage in OF_METHOD}),
+        }
+        for method, facts in METHODS.items()
+        if facts.trains or "{model}" not in path
+    }

@@ -15,14 +15,16 @@ import numpy as np
 from pydantic import BaseModel
 
 from pu_diffusion_pipeline.errors import InvalidInput
-from pu_diffusion_pipeline.parameters import METHODS, Parameters
+from pu_diffusion_pipeline.parameters import METHODS, Method, Parameters
 
 # Sections of parameters.yml that each kind of artifact depends on, directly or through what it is made from.
 SOURCE = ("benchmark", "data")
 SPLIT = (*SOURCE, "seed")
 JUDGE = (*SOURCE, "judge")
 CLASS_PRIOR = (*SPLIT, "class_prior")
-MODEL = (*SPLIT, "compute", "denoiser", "noise", "objective", "training")
+BASE = (*SOURCE, "compute", "denoiser", "noise", "objective", "pretraining")
+INITIAL = (*SPLIT, "pretrained", "denoiser", "noise")
+MODEL = (*INITIAL, "compute", "objective", "training")
 SAMPLES = (*MODEL, "sampling")
 METRICS = (*SAMPLES, "judge", "evaluation")
 STAGES = {
@@ -31,9 +33,12 @@ STAGES = {
     "judge": JUDGE,
     "reference": (*JUDGE, "evaluation"),
     "class_prior": CLASS_PRIOR,
+    "base": BASE,
+    "initial": INITIAL,
     "model": MODEL,
     "samples": SAMPLES,
     "metrics": METRICS,
+    "recipe": METRICS,  # what the runs of one table share
 }
 LONGEST_TAG = 120  # characters; file systems allow 255 for a name
 
@@ -49,13 +54,43 @@ def settings(parameters: Parameters, stage: str, method: str | None = None) -> d
         stage: one of `STAGES`.
         method: adds beta where the method uses it, and the class prior's settings where beta is estimated.
     """
+    facts = None if method is None else METHODS[method]
     sections = STAGES[stage]
-    if method is not None and METHODS[method].uses_beta:
+    if facts is not None and facts.uses_beta:
         sections += ("beta",) if parameters.beta != "estimated" else ("beta", "class_prior")
+    without = _irrelevant(parameters, stage, facts)
     flat: dict[str, Any] = {}
     for section in sections:
-        _flatten(section, getattr(parameters, section), flat)
-    return flat
+        if section not in without:
+            _flatten(section, getattr(parameters, section), flat)
+    return {name: value for name, value in flat.items() if name not in without}
+
+
+def _irrelevant(parameters: Parameters, stage: str, method: Method | None) -> set[str]:
+    """Sections and parameters of a stage that make no difference, given the others."""
+    without: set[str] = set()
+    if method is None or not method.uses_gamma:
+        without.add("objective.gamma")
+    if method is not None and not method.trains:
+        without |= {"objective", "training"}
+    if parameters.pretrained is None:
+        without.add("pretrained")
+    elif stage != "base":
+        without.add("denoiser")  # the pre-trained model brings its own
+        if stage == "initial":
+            without.add("seed")
+    if parameters.data.num_conditions is None:
+        without |= {"data.num_conditions", "training.condition_dropout", "pretraining.condition_dropout"}
+        without.add("sampling.guidance")
+    if parameters.data.judge_split == "clean":
+        without.add("data.judge_split")
+    if parameters.judge.architecture == "lenet":
+        without.add("judge.architecture")
+    if parameters.data.counts.labeled_normal == 0:
+        without.add("data.counts.labeled_normal")
+    if stage == "recipe":
+        without.add("seed")
+    return without
 
 
 def _flatten(name: str, value: Any, into: dict[str, Any]) -> None:
@@ -82,7 +117,7 @@ def run_folder(final: Parameters, configured: Parameters, stage: str, method: st
     overrides = [
         _spell(name, value)
         for name, value in sorted(asked.items())
-        if name not in ("beta", "seed", "benchmark") and usual[name] != value
+        if name not in ("beta", "seed", "benchmark") and (name not in usual or usual[name] != value)
     ]
     tag = "-".join([*parts, *overrides]) or "default"
     if len(tag) > LONGEST_TAG or not tag.isascii():

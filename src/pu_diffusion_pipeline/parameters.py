@@ -20,18 +20,35 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Method(NamedTuple):
-    """What a training method reads, as far as the DAG and the run identity need to know."""
+    """What the DAG, the run identity and the tables need to know of a method.
 
-    uses_labeled_sensitive: bool
-    uses_beta: bool
+    Attributes:
+        sets: the training sets its objective looks at.
+        uses_beta: whether beta makes a difference to it.
+        uses_gamma: whether objective.gamma does.
+        is_default: whether it is part of `train`, `sample`, `evaluate`, `report` and of the whole run.
+        trains: false for the model that fine-tuning starts from, which is only sampled and evaluated.
+        is_reference: sees what no method may see (the ground truth about U): shown apart, never compared.
+    """
+
+    sets: tuple[str, ...] = ("unlabeled",)
+    uses_beta: bool = False
+    uses_gamma: bool = False
+    is_default: bool = False
+    trains: bool = True
+    is_reference: bool = False
 
 
-# The training methods. Their objectives are in `diffusion/objectives.py`, under the same names.
+# The methods, in the order of the tables. Objectives are in `diffusion/objectives.py`, under the same names.
 METHODS: dict[str, Method] = {
-    "unsupervised": Method(uses_labeled_sensitive=False, uses_beta=False),
-    "supervised": Method(uses_labeled_sensitive=True, uses_beta=False),
-    "pu": Method(uses_labeled_sensitive=True, uses_beta=True),
+    "pretrained": Method(sets=(), trains=False),
+    "unsupervised": Method(is_default=True),
+    "supervised": Method(("unlabeled", "labeled_sensitive"), is_default=True),
+    "pu": Method(("unlabeled", "labeled_sensitive"), uses_beta=True, is_default=True),
+    "pnu": Method(("unlabeled", "labeled_sensitive", "labeled_normal"), uses_beta=True, uses_gamma=True),
+    "oracle": Method(is_reference=True),
 }
+DEFAULT_METHODS = tuple(name for name, method in METHODS.items() if method.is_default)
 
 
 class Section(BaseModel):
@@ -53,6 +70,7 @@ class Counts(Section):
     unlabeled_normal: Positive
     unlabeled_sensitive: Count
     labeled_sensitive: Positive
+    labeled_normal: Count
     test: Annotated[int, Field(ge=2)]
     heldout_sensitive: Annotated[int, Field(ge=1)]
     judge: Positive | None
@@ -67,6 +85,8 @@ class Data(Section):
     normal_classes: Annotated[tuple[Count, ...], Field(min_length=1)]
     image_size: Annotated[int, Field(ge=8)]
     channels: Literal[1, 3]
+    judge_split: Literal["clean", "paper"]
+    num_conditions: Annotated[int, Field(ge=2)] | None
     counts: Counts
 
 
@@ -119,6 +139,7 @@ class Objective(Section):
     correction: Literal["non_negative", "absolute", "none"]
     reduction: Literal["sum", "mean"]
     error_space: Literal["epsilon", "v_prediction"]
+    gamma: Annotated[float, Field(ge=0, le=1)]
 
 
 class Training(Section):
@@ -135,6 +156,7 @@ class Training(Section):
     warmup_steps: Count
     max_grad_norm: Annotated[float, Field(gt=0)]
     ema_decay: Fraction | None
+    condition_dropout: Fraction
     log_every: Positive = Field(**NEUTRAL)
     checkpoint_every: Positive = Field(**NEUTRAL)
 
@@ -147,6 +169,12 @@ class Training(Section):
         return self
 
 
+class Pretraining(Training):
+    """Training of the stand-in for a published model, which fine-tuning then starts from."""
+
+    seed: Count
+
+
 class Sampling(Section):
     """How images are drawn from a trained model."""
 
@@ -154,6 +182,7 @@ class Sampling(Section):
     sampler: Literal["ddpm", "ddim", "dpm_solver++"]
     num_steps: Positive
     karras_sigmas: bool
+    guidance: Annotated[float, Field(ge=0)]
     batch_size: Positive = Field(**NEUTRAL)
 
     @model_validator(mode="after")
@@ -166,6 +195,8 @@ class Sampling(Section):
 class Judge(Section):
     """The classifier that decides normal or sensitive in evaluation."""
 
+    architecture: Literal["lenet", "resnet34"]
+    weights: str | None = Field(**NEUTRAL)
     image_size: Annotated[int, Field(ge=16)]
     num_epochs: Positive
     batch_size: Positive
@@ -184,12 +215,21 @@ class Evaluation(Section):
     batch_size: Positive = Field(**NEUTRAL)
 
 
+class Reporting(Section):
+    """The statistics over seeds."""
+
+    significance: Literal["paired", "welch"] = Field(**NEUTRAL)
+    level: Annotated[float, Field(gt=0, lt=1)] = Field(**NEUTRAL)
+
+
 class Parameters(Section):
     """All of parameters.yml."""
 
     benchmark: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     beta: Fraction | Literal["estimated"]
+    pretrained: str | None
+    paper_row: str | None = Field(**NEUTRAL)
     compute: Compute
     data: Data
     class_prior: ClassPrior
@@ -197,9 +237,11 @@ class Parameters(Section):
     noise: Noise
     objective: Objective
     training: Training
+    pretraining: Pretraining | None
     sampling: Sampling
     judge: Judge
     evaluation: Evaluation
+    reporting: Reporting
 
     @field_validator("beta", mode="wrap")
     @classmethod

@@ -4,7 +4,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pu_diffusion_pipeline.diffusion.batches import ShuffledEpochs, build_batches, length_in_steps
-from pu_diffusion_pipeline.errors import InvalidInput
 
 quick = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 sizes = st.integers(1, 40)
@@ -98,11 +97,21 @@ def test_mixed_batches_may_hold_no_image_of_s():
 
 
 @pytest.mark.parametrize("kind", ["stratified", "mixed"])
-def test_an_empty_set_is_refused_naming_it(kind):
-    with pytest.raises(InvalidInput, match="labeled sensitive set S is empty"):
-        build_batches(kind, 10, 0, 4, seed=0)
-    with pytest.raises(InvalidInput, match="unlabeled set U is empty"):
-        build_batches(kind, 0, 10, 4, seed=0)
+def test_labeled_normal_images_come_on_top(kind):
+    plain, with_normal = (build_batches(kind, 50, 10, 16, seed=0, num_normal=number) for number in (0, 5))
+    drawn = []
+    for step in range(5):
+        one, other = plain.at(step), with_normal.at(step)
+        assert one.unlabeled.tolist() == other.unlabeled.tolist()
+        assert one.labeled_sensitive.tolist() == other.labeled_sensitive.tolist()
+        assert (len(one.labeled_normal), len(other.labeled_normal)) == (0, 2)
+        drawn += other.labeled_normal.tolist()
+    assert sorted(drawn) == sorted([*range(5)] * 2), "two passes over all five"
+
+
+def test_without_labeled_images_the_whole_batch_is_of_u():
+    batch = build_batches("stratified", 50, 0, 16, seed=0).at(0)
+    assert (len(batch.unlabeled), len(batch.labeled_sensitive)) == (16, 0)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ import torch
 
 from pu_diffusion_pipeline.diffusion.objectives import PositiveUnlabeled, Supervised, Unsupervised, build_objective
 from pu_diffusion_pipeline.errors import InvalidInput
-from pu_diffusion_pipeline.parameters import METHODS
+from pu_diffusion_pipeline.parameters import DEFAULT_METHODS, METHODS
+from pu_diffusion_pipeline.positive_unlabeled.labels import SETS
 
 # exp(-l) is 1/4 and 2/3 for the two images of S.
 UNLABELED, SENSITIVE = [1.0, 3.0], [math.log(4), math.log(3 / 2)]
@@ -89,15 +90,42 @@ def test_pu_with_beta_zero_is_unsupervised(correction):
     assert on_sensitive == [0, 0]
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_every_method_reads_s_and_beta_as_its_entry_in_methods_says(method):
-    loss, _, on_sensitive, _ = evaluate(build_objective(method, 0.2, "none"))
-    other, *_ = evaluate(build_objective(method, 0.4, "none"))
-    assert any(on_sensitive) == METHODS[method].uses_labeled_sensitive
-    assert (loss != other) == METHODS[method].uses_beta
+TRAINED = [name for name, method in METHODS.items() if method.trains]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", TRAINED)
+def test_every_method_reads_sets_beta_and_gamma_as_its_entry_in_methods_says(method):
+    error = torch.tensor([1.0, 3.0, 2.0, 4.0, 6.0], requires_grad=True)
+    labels = torch.tensor([0, 0, 1, 1, 2])
+
+    def loss(beta: float, gamma: float) -> torch.Tensor:
+        return build_objective(method, beta, "none", gamma)(error, labels)[0]
+
+    (gradient,) = torch.autograd.grad(loss(0.2, 0.3), error)
+    read = {name for name, label in zip(SETS, range(3), strict=True) if gradient[labels == label].any()}
+    assert read == set(METHODS[method].sets)
+    assert (loss(0.2, 0.3) != loss(0.4, 0.3)) == METHODS[method].uses_beta
+    assert (loss(0.2, 0.3) != loss(0.2, 0.6)) == METHODS[method].uses_gamma
+
+
+def test_pnu_on_hand_worked_numbers():
+    error, labels = torch.tensor([1.0, 3.0, 2.0, 4.0, 6.0]), torch.tensor([0, 0, 1, 1, 2])
+    positive = -(math.log1p(-math.exp(-2)) + math.log1p(-math.exp(-4))) / 2
+    pu = 0.2 * positive + 2 - 0.2 * 3
+    pn = 0.2 * positive + 0.8 * 6
+    loss, risks = build_objective("pnu", 0.2, "non_negative", 0.3)(error, labels)
+    assert float(loss) == pytest.approx(0.3 * pn + 0.7 * pu)
+    assert float(risks["labeled_normal_negative"]) == 6
+    assert float(build_objective("pnu", 0.2, "non_negative", 0.0)(error, labels)[0]) == pytest.approx(pu)
+
+
+@pytest.mark.parametrize("gamma", [-0.1, 1.1])
+def test_gamma_outside_its_range_is_refused(gamma):
+    with pytest.raises(InvalidInput, match=r"objective\.gamma must be in \[0, 1\]"):
+        build_objective("pnu", 0.1, "none", gamma)
+
+
+@pytest.mark.parametrize("method", TRAINED)
 def test_every_method_trains_on_a_batch_without_s_as_the_unsupervised_one_does(method):
     loss, on_unlabeled, *_ = evaluate(build_objective(method, 0.2, "non_negative"), sensitive=[])
     assert (loss, on_unlabeled) == (2, [0.5, 0.5])
@@ -107,7 +135,7 @@ def test_names_of_the_methods_give_their_objectives():
     assert build_objective("unsupervised", None, "none") == Unsupervised()
     assert build_objective("supervised", None, "none") == Supervised()
     assert build_objective("pu", 0.3, "absolute") == PositiveUnlabeled(0.3, "absolute")
-    assert list(METHODS) == ["unsupervised", "supervised", "pu"]
+    assert DEFAULT_METHODS == ("unsupervised", "supervised", "pu")
 
 
 @pytest.mark.parametrize("beta", [-0.1, 1.0, 1.3, math.nan])
@@ -122,7 +150,7 @@ def test_pu_without_beta_is_refused():
 
 
 def test_unknown_names_are_refused_naming_the_known_ones():
-    with pytest.raises(InvalidInput, match=r"method must be one of unsupervised, supervised, pu, got 'sa'"):
+    with pytest.raises(InvalidInput, match=r"method must be one of unsupervised, .*pu, pnu, oracle, got 'sa'"):
         build_objective("sa", 0.1, "non_negative")
     with pytest.raises(InvalidInput, match=r"objective\.correction must be one of non_negative.*got 'clip'"):
         build_objective("pu", 0.1, "clip")

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from pu_diffusion_pipeline.diffusion.denoiser import build_denoiser
 from pu_diffusion_pipeline.diffusion.noising import build_noise_scheduler
-from pu_diffusion_pipeline.diffusion.sampler import build_sampler, sample_images
+from pu_diffusion_pipeline.diffusion.sampler import balanced_conditions, build_sampler, sample_images
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.parameters import Denoiser, Sampling
 
@@ -20,7 +20,7 @@ every_sampler = pytest.mark.parametrize(("sampler", "karras_sigmas"), SAMPLERS)
 
 def settings(sampler: str = "ddim", karras_sigmas: bool = False, **changes) -> Sampling:
     usual = {"num_images": 6, "sampler": sampler, "num_steps": 5, "karras_sigmas": karras_sigmas, "batch_size": 4}
-    return Sampling(**{**usual, **changes})
+    return Sampling(**{"guidance": 1.0, **usual, **changes})
 
 
 def tiny_denoiser(seed: int = 0):
@@ -181,3 +181,42 @@ def test_samplers_keep_the_forward_process_they_were_trained_with():
 def test_an_unknown_sampler_is_refused_naming_the_known_ones():
     with pytest.raises(InvalidInput, match=r"sampling\.sampler must be one of ddpm, ddim, dpm_solver\+\+, got 'euler'"):
         build_sampler(scheduler(), "euler")
+
+
+# --- conditions -------------------------------------------------------------------------------------------------------
+
+
+def conditional_denoiser():
+    merged = OmegaConf.merge(*(OmegaConf.load(CONF / name / "parameters.yml") for name in ("base", "test")))
+    denoiser = build_denoiser(Denoiser(**OmegaConf.to_container(merged.denoiser)), 16, 1, 0, num_conditions=3)
+    with torch.no_grad():  # a fresh embedding is small: make its effect visible
+        denoiser.class_embedding.weight.mul_(20)
+    return denoiser
+
+
+def sample_conditional(denoiser, conditions, **changes) -> np.ndarray:
+    options = settings(num_images=len(conditions), **changes)
+    asked = np.array(conditions, dtype=np.int64)
+    return sample_images(denoiser, scheduler(), options, seed=0, device="cpu", precision="fp32", conditions=asked)
+
+
+def test_all_conditions_are_asked_for_equally_often():
+    assert balanced_conditions(7, 3).tolist() == [0, 1, 2, 0, 1, 2, 0]
+    assert balanced_conditions(7, None) is None
+
+
+def test_images_depend_on_their_own_condition_only():
+    denoiser = conditional_denoiser()
+    one, other = sample_conditional(denoiser, [0, 1, 2, 0]), sample_conditional(denoiser, [0, 2, 2, 0])
+    np.testing.assert_array_equal(one[[0, 2, 3]], other[[0, 2, 3]])
+    assert (one[1] != other[1]).mean() > 0.1
+
+
+def test_guidance_of_zero_ignores_the_condition_and_of_one_is_the_plain_conditional_denoiser():
+    denoiser = conditional_denoiser()
+    ignored = sample_conditional(denoiser, [0, 1, 2, 0], guidance=0.0)
+    np.testing.assert_array_equal(ignored, sample_conditional(denoiser, [2, 2, 0, 1], guidance=0.0))
+    plain = sample_conditional(denoiser, [0, 1, 2, 0], guidance=1.0).astype(int)
+    nearly = sample_conditional(denoiser, [0, 1, 2, 0], guidance=1.0 + 1e-9).astype(int)
+    assert np.abs(plain - nearly).max() <= 1
+    assert (sample_conditional(denoiser, [0, 1, 2, 0], guidance=3.0) != plain).mean() > 0.1

@@ -13,14 +13,17 @@ import torch
 from omegaconf import OmegaConf
 
 import pu_diffusion_pipeline
+from pu_diffusion_pipeline.diffusion.batches import build_batches
 from pu_diffusion_pipeline.diffusion.checkpoints import CheckpointStore
 from pu_diffusion_pipeline.diffusion.denoiser import build_denoiser
+from pu_diffusion_pipeline.diffusion.meter import Meter
 from pu_diffusion_pipeline.diffusion.noising import build_noise_scheduler
 from pu_diffusion_pipeline.diffusion.objectives import build_objective
-from pu_diffusion_pipeline.diffusion.trainer import Meter, Trained, Trainer
-from pu_diffusion_pipeline.errors import TrainingDiverged
+from pu_diffusion_pipeline.diffusion.trainer import Trained, Trainer
+from pu_diffusion_pipeline.errors import InvalidInput, TrainingDiverged
 from pu_diffusion_pipeline.images.synthetic import synthetic_digits
-from pu_diffusion_pipeline.parameters import METHODS, Parameters, load_parameters
+from pu_diffusion_pipeline.parameters import DEFAULT_METHODS, METHODS, Parameters, load_parameters
+from pu_diffusion_pipeline.positive_unlabeled.labels import SETS
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 NUM_STEPS = 8
@@ -59,6 +62,9 @@ def parameters(**training) -> Parameters:
     return load_parameters(raw)
 
 
+TRAINED = [name for name, method in METHODS.items() if method.trains]
+
+
 def images() -> tuple[np.ndarray, np.ndarray]:
     """U, 40 images, and S, 12 images."""
     digits, classes = synthetic_digits(per_class=8, size=28)
@@ -68,24 +74,32 @@ def images() -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([even[:36], odd[:4]]), odd[4:16]
 
 
-def trainer(method: str = "pu", store=None, seed: int = 0, precision: str = "fp32", objective=None, **training):
+def normal_images() -> np.ndarray:
+    """N, 4 images."""
+    return 255 - images()[0][:4]
+
+
+def trainer(
+    method: str = "pu", store=None, seed: int = 0, precision: str = "fp32", objective=None, options=None, **training
+):
     settings = parameters(**training)
     return Trainer(
         build_denoiser(settings.denoiser, 16, 1, seed),
         build_noise_scheduler(**settings.noise.model_dump()),
-        objective or build_objective(method, 0.1, "non_negative"),
+        objective or build_objective(method, 0.1, "non_negative", 0.2),
         settings.training,
         error_options={"error_space": "v_prediction", "reduction": "sum"},
         seed=seed,
         device="cpu",
         precision=precision,
         checkpoints=store,
-        uses_labeled_sensitive=METHODS[method].uses_labeled_sensitive,
+        sets=METHODS[method].sets,
+        **(options or {}),
     )
 
 
 def train(method: str = "pu", store=None, **options) -> Trained:
-    return trainer(method, store, **options).fit(*images())
+    return trainer(method, store, **options).fit(*images(), normal_images())
 
 
 def weights(trained: Trained) -> torch.Tensor:
@@ -112,17 +126,17 @@ class Stops:
     def __init__(self, after: int, do) -> None:
         self.left, self.do, self.objective = after, do, build_objective("pu", 0.1, "non_negative")
 
-    def __call__(self, denoising_error, is_labeled_sensitive):
+    def __call__(self, denoising_error, labels):
         if self.left == 0:
             self.do()
         self.left -= 1
-        return self.objective(denoising_error, is_labeled_sensitive)
+        return self.objective(denoising_error, labels)
 
 
 # --- learning ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", TRAINED)
 def test_loss_falls(method):
     history = train(method, num_steps=60, warmup_steps=2, learning_rate=5e-3).history
     errors = [row["unlabeled_negative"] for row in history]
@@ -202,26 +216,29 @@ def what_the_denoiser_saw(
     """Noisy images and timesteps of each step."""
     built, seen = trainer(method, num_steps=steps, **training), []
     built.denoiser.register_forward_pre_hook(lambda module, given: seen.append(tuple(part.clone() for part in given)))
-    built.fit(*(pictures or images()))
+    built.fit(*(pictures or images()), normal_images())
     return seen
 
 
 @pytest.mark.parametrize("batches", ["stratified", "mixed"])
 def test_images_noise_and_timesteps_of_u_are_the_same_for_every_method(batches):
-    seen = {method: what_the_denoiser_saw(method, batches=batches) for method in METHODS}
+    seen = {method: what_the_denoiser_saw(method, batches=batches) for method in TRAINED}
     for step in range(3):
-        (alone, timesteps), *others = (seen[method][step] for method in METHODS)
+        alone, timesteps = seen["unsupervised"][step]
         assert 0 < len(alone) <= 8
-        for with_sensitive, their_timesteps in others:
-            assert len(with_sensitive) == 8
+        assert len(seen["pu"][step][0]) == 8
+        assert torch.equal(seen["pnu"][step][0][:8], seen["pu"][step][0]), "labeled normal images come on top"
+        for method in TRAINED:
+            with_sensitive, their_timesteps = seen[method][step]
             assert torch.equal(with_sensitive[: len(alone)], alone)
             assert torch.equal(their_timesteps[: len(alone)], timesteps)
-    numbers = {method: sum(len(noisy_images) for noisy_images, _ in seen[method]) for method in METHODS}
+    numbers = {method: sum(len(noisy_images) for noisy_images, _ in seen[method]) for method in TRAINED}
     assert numbers["unsupervised"] < numbers["pu"] == numbers["supervised"] == 3 * 8
+    assert numbers["pnu"] == 3 * 9
 
 
 def test_methods_start_with_the_same_error_on_u_and_those_that_read_s_with_the_same_on_s():
-    plain, supervised, pu = (train(method, num_steps=1).history[0] for method in METHODS)
+    plain, supervised, pu = (train(method, num_steps=1).history[0] for method in DEFAULT_METHODS)
     assert plain["unlabeled_negative"] == pytest.approx(supervised["unlabeled_negative"], rel=1e-5)
     assert plain["unlabeled_negative"] == pytest.approx(pu["unlabeled_negative"], rel=1e-5)
     assert supervised["sensitive_negative"] == pu["sensitive_negative"] != pytest.approx(pu["unlabeled_negative"])
@@ -237,7 +254,7 @@ def test_every_image_of_every_step_has_noise_and_timestep_of_its_own(timesteps):
 
 
 def test_methods_start_from_the_same_weights():
-    starts = [torch.cat([w.flatten() for w in trainer(method).denoiser.parameters()]) for method in METHODS]
+    starts = [torch.cat([w.flatten() for w in trainer(method).denoiser.parameters()]) for method in DEFAULT_METHODS]
     assert torch.equal(starts[0], starts[1])
     assert torch.equal(starts[0], starts[2])
     other = torch.cat([w.flatten() for w in trainer(seed=1).denoiser.parameters()])
@@ -383,6 +400,65 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
     assert not second.denoiser.training
 
 
+@pytest.mark.parametrize(
+    ("method", "empty"), [("pu", "labeled_sensitive"), ("unsupervised", "unlabeled"), ("pnu", "labeled_normal")]
+)
+def test_an_empty_set_that_the_method_needs_is_refused_naming_it(method, empty):
+    sets = dict(zip(SETS, (*images(), normal_images()), strict=True))
+    sets[empty] = sets[empty][:0]
+    with pytest.raises(InvalidInput, match=f"the set {empty} is empty"):
+        trainer(method).fit(*sets.values())
+
+
+def test_a_set_that_the_method_does_not_need_may_be_empty():
+    unlabeled, sensitive = images()
+    assert trainer("unsupervised").fit(unlabeled, sensitive[:0]).num_steps == NUM_STEPS
+
+
+# --- conditions -------------------------------------------------------------------------------------------------------
+
+
+def conditional(dropout: float, num_steps: int = 3) -> tuple[Trainer, list[torch.Tensor]]:
+    """A trainer of a denoiser with 10 conditions, and the conditions that its denoiser is given in each step."""
+    built, seen = trainer(num_steps=num_steps, options={"condition_dropout": dropout}), []
+    settings = parameters()
+    denoiser = build_denoiser(settings.denoiser, 16, 1, 0, num_conditions=10)
+    denoiser.register_forward_pre_hook(lambda _, given, named: seen.append(named["class_labels"]), with_kwargs=True)
+    whole = Trainer(
+        denoiser,
+        built.noise_scheduler,
+        built.objective,
+        built.settings,
+        error_options=built.error_options,
+        seed=0,
+        device="cpu",
+        precision="fp32",
+        condition_dropout=dropout,
+    )
+    return whole, seen
+
+
+def test_every_image_is_given_with_its_condition():
+    unlabeled, sensitive = images()
+    # every image of U shows its own number, every image of S the number 7
+    given = (np.arange(40) % 5, np.full(12, 7))
+    built, seen = conditional(dropout=0.0)
+    built.fit(unlabeled, sensitive, conditions=given)
+    quota = len(seen[0]) - int((seen[0] == 7).sum())
+    for step, conditions in enumerate(seen):
+        batch = build_batches("stratified", 40, 12, 8, seed=0).at(step)
+        assert conditions[:quota].tolist() == given[0][batch.unlabeled].tolist()
+        assert conditions[quota:].tolist() == [7] * len(batch.labeled_sensitive)
+
+
+@pytest.mark.parametrize(("dropout", "low", "high"), [(0.0, 0, 0), (0.3, 0.15, 0.45)])
+def test_a_share_of_the_conditions_is_dropped(dropout, low, high):
+    unlabeled, sensitive = images()
+    built, seen = conditional(dropout, num_steps=20)
+    built.fit(unlabeled, sensitive, conditions=(np.zeros(40, int), np.ones(12, int)))
+    assert low <= float((torch.cat(seen) == 10).float().mean()) <= high
+
+
 # --- divergence -------------------------------------------------------------------------------------------------------
 
 
@@ -392,7 +468,7 @@ class Diverges:
     def __init__(self, after: int) -> None:
         self.left = after
 
-    def __call__(self, denoising_error, is_labeled_sensitive):
+    def __call__(self, denoising_error, labels):
         self.left -= 1
         loss = denoising_error.mean() * (1.0 if self.left >= 0 else float("nan"))
         return loss, {}

@@ -1,34 +1,20 @@
-"""Sources read files in torchvision's own layout; the files of the large ones are written here, small.
-
-torchvision compares digests of the genuine files: its lists get the digests of ours, so its check still runs.
-"""
+"""Sources read files in torchvision's own layout; the files are written by `raw_files`."""
 
 import hashlib
 import os
-import pickle
 import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torchvision.datasets as tv
-from PIL import Image
 
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.images.sources import SOURCES, Source, open_source
+from raw_files import random_images, write_celeba, write_cifar10, write_mnist, write_stl10
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 MNIST_TRAIN = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
 MNIST_TEST = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
-
-
-def md5(path: Path) -> str:
-    return hashlib.md5(path.read_bytes()).hexdigest()
-
-
-def idx(array: np.ndarray) -> bytes:
-    """The idx format of MNIST: magic number, sizes, bytes; all big-endian."""
-    return struct.pack(f">I{array.ndim}I", 0x800 + array.ndim, *array.shape) + array.tobytes()
 
 
 # --- MNIST ------------------------------------------------------------------------------------------------------------
@@ -38,13 +24,13 @@ def idx(array: np.ndarray) -> bytes:
 def blank_mnist(tmp_path_factory) -> Path:
     """Full-size MNIST files: blank images but for a mark in two of them; labels count 0, 1, ..., 9, 0, ..."""
     root = tmp_path_factory.mktemp("blank_mnist")
-    raw = root / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    for part, count in (("train", 60_000), ("t10k", 10_000)):
+
+    def draw(part: str, count: int) -> np.ndarray:
         images = np.zeros((count, 28, 28), dtype=np.uint8)
         images[7, 3, 5] = 200 if part == "train" else 100
-        (raw / f"{part}-images-idx3-ubyte").write_bytes(idx(images))
-        (raw / f"{part}-labels-idx1-ubyte").write_bytes(idx((np.arange(count) % 10).astype(np.uint8)))
+        return images
+
+    write_mnist(root, draw)
     return root
 
 
@@ -118,25 +104,9 @@ def test_the_real_mnist_has_its_published_class_counts():
 # --- CIFAR10 ----------------------------------------------------------------------------------------------------------
 
 
-def random_images(count: int, side: int) -> np.ndarray:
-    return np.random.default_rng(count).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
-
-
 @pytest.fixture
 def cifar10(tmp_path, monkeypatch) -> Path:
-    folder = tmp_path / "cifar-10-batches-py"
-    folder.mkdir()
-    names = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
-    for number, name in enumerate(names):
-        rows = random_images(2 + number, 32).transpose(0, 3, 1, 2).reshape(2 + number, 3072)
-        content = {"data": rows, "labels": [(number + row) % 10 for row in range(len(rows))]}
-        (folder / name).write_bytes(pickle.dumps(content))
-    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": [f"class {number}" for number in range(10)]}))
-    listed = [[name, md5(folder / name)] for name in names]
-    monkeypatch.setattr(tv.CIFAR10, "train_list", listed[:5])
-    monkeypatch.setattr(tv.CIFAR10, "test_list", listed[5:])
-    meta = {"filename": "batches.meta", "key": "label_names", "md5": md5(folder / "batches.meta")}
-    monkeypatch.setattr(tv.CIFAR10, "meta", meta)
+    write_cifar10(tmp_path, monkeypatch, [2, 3, 4, 5, 6, 7])
     return tmp_path
 
 
@@ -161,16 +131,7 @@ def test_a_damaged_cifar10_batch_is_refused(cifar10):
 
 @pytest.fixture
 def stl10(tmp_path, monkeypatch) -> Path:
-    folder = tmp_path / "stl10_binary"
-    folder.mkdir()
-    for part, count in (("train", 4), ("test", 3), ("unlabeled", 1)):
-        # The published files hold each channel column by column.
-        (folder / f"{part}_X.bin").write_bytes(random_images(count, 96).transpose(0, 3, 2, 1).tobytes())
-        if part != "unlabeled":
-            (folder / f"{part}_y.bin").write_bytes(bytes([1, 10, 3, 9][:count]))
-    train = [[name, md5(folder / name)] for name in ("train_X.bin", "train_y.bin", "unlabeled_X.bin")]
-    monkeypatch.setattr(tv.STL10, "train_list", train)
-    monkeypatch.setattr(tv.STL10, "test_list", [[name, md5(folder / name)] for name in ("test_X.bin", "test_y.bin")])
+    write_stl10(tmp_path, monkeypatch, [1, 10, 3, 9], [1, 10, 3])
     return tmp_path
 
 
@@ -184,39 +145,13 @@ def test_stl10_is_its_labelled_train_and_test_parts_with_classes_from_zero(stl10
 
 # --- CelebA -----------------------------------------------------------------------------------------------------------
 
-CELEBA_ATTRIBUTES = (
-    "5_o_Clock_Shadow Arched_Eyebrows Attractive Bags_Under_Eyes Bald Bangs Big_Lips Big_Nose Black_Hair Blond_Hair "
-    "Blurry Brown_Hair Bushy_Eyebrows Chubby Double_Chin Eyeglasses Goatee Gray_Hair Heavy_Makeup High_Cheekbones "
-    "Male Mouth_Slightly_Open Mustache Narrow_Eyes No_Beard Oval_Face Pale_Skin Pointy_Nose Receding_Hairline "
-    "Rosy_Cheeks Sideburns Smiling Straight_Hair Wavy_Hair Wearing_Earrings Wearing_Hat Wearing_Lipstick "
-    "Wearing_Necklace Wearing_Necktie Young"
-)
 PARTITIONS = [0, 2, 1, 0, 2, 0, 1, 2]  # 0 train, 1 validation, 2 test
 MALE = [1, -1, 1, -1, 1, 1, -1, -1]
 
 
 @pytest.fixture
 def celeba(tmp_path, monkeypatch) -> Path:
-    folder = tmp_path / "celeba"
-    (folder / "img_align_celeba").mkdir(parents=True)
-    names = [f"{number:06d}.jpg" for number in range(1, 9)]
-    for number, name in enumerate(names):
-        pixels = np.zeros((218, 178, 3), dtype=np.uint8)
-        pixels[:109], pixels[109:] = (200, 20 * number, 0), (0, 20 * number, 200)
-        Image.fromarray(pixels).save(folder / "img_align_celeba" / name, quality=95)
-    # Every other attribute says the opposite of Male, so that a wrong column shows.
-    rows = [" ".join(f"{value:2d}" for value in [-male] * 20 + [male] + [-male] * 19) for male in MALE]
-    files = {
-        "list_attr_celeba.txt": ["8", f"{CELEBA_ATTRIBUTES} ", *map(" ".join, zip(names, rows, strict=True))],
-        "identity_CelebA.txt": [f"{name} {number}" for number, name in enumerate(names)],
-        "list_bbox_celeba.txt": ["8", "image_id x_1 y_1 width height", *(f"{name}    9  8  7  6" for name in names)],
-        "list_landmarks_align_celeba.txt": ["8", "lefteye_x lefteye_y", *(f"{name} 69  109" for name in names)],
-        "list_eval_partition.txt": [f"{name} {part}" for name, part in zip(names, PARTITIONS, strict=True)],
-    }  # fmt: skip
-    for name, lines in files.items():
-        (folder / name).write_text("\n".join(lines) + "\n")
-    listed = [("no id", "no digest", "img_align_celeba.zip"), *(("no id", md5(folder / name), name) for name in files)]
-    monkeypatch.setattr(tv.CelebA, "file_list", listed)
+    write_celeba(tmp_path, monkeypatch, PARTITIONS, MALE)
     return tmp_path
 
 

@@ -9,7 +9,6 @@ from pu_diffusion_pipeline.images.image_set import ImageSet
 from pu_diffusion_pipeline.images.synthetic import synthetic_digits
 from pu_diffusion_pipeline.images.transforms import to_unit
 from pu_diffusion_pipeline.metrics.judge import (
-    NUM_FEATURES,
     Judge,
     assess_judge,
     batches,
@@ -99,7 +98,7 @@ def test_features_are_what_the_logits_are_made_of(judge):
     images = to_unit(torch.from_numpy(digits()[2][:5]))
     with torch.inference_mode():
         features = judge.features(images)
-        assert features.shape == (5, NUM_FEATURES)
+        assert features.shape == (5, 84)
         torch.testing.assert_close(features @ judge.head.weight.T + judge.head.bias, judge(images))
 
 

@@ -37,6 +37,7 @@ COUNTS = {
     "unlabeled_normal": 40,
     "unlabeled_sensitive": 4,
     "labeled_sensitive": 5,
+    "labeled_normal": 0,
     "test": 6,
     "heldout_sensitive": 7,
     "judge": None,
@@ -87,7 +88,7 @@ def test_every_row_of_table_1_gives_exactly_its_counts(benchmark):
     assert len(split.heldout) == int((is_test & sensitive).sum())
     assert is_test[split.test].all()
     assert not is_test[np.concatenate([split.unlabeled, split.labeled_sensitive, split.judge])].any()
-    groups = np.concatenate(split[:4])
+    groups = np.concatenate(split[:5])
     assert len(np.unique(groups)) == len(groups)
 
 
@@ -109,7 +110,7 @@ def test_the_normal_classes_of_a_benchmark_are_those_its_name_says(benchmark):
 
 @settings(max_examples=40, deadline=None, derandomize=True, database=None)
 @given(
-    st.tuples(*[st.integers(0, 8)] * 3),
+    st.tuples(*[st.integers(0, 8)] * 4),
     st.tuples(st.integers(1, 10), st.integers(1, 10)),
     st.sampled_from([None, 1, 30]),
     st.booleans(),
@@ -120,11 +121,12 @@ def test_groups_are_disjoint_pure_and_as_large_as_asked(training, evaluation, ju
     classes, is_test = small_source(with_test)
     split = split_images(classes, is_test, (0, 2, 4, 6, 8), counts, seed)
     sensitive = is_sensitive(classes, (0, 2, 4, 6, 8))
-    groups = np.concatenate(split[:4])
+    groups = np.concatenate(split[:5])
     assert len(np.unique(groups)) == len(groups)
     assert int((~sensitive[split.unlabeled]).sum()) == counts["unlabeled_normal"]
     assert int(sensitive[split.unlabeled].sum()) == counts["unlabeled_sensitive"]
     assert sensitive[split.labeled_sensitive].tolist() == [True] * counts["labeled_sensitive"]
+    assert sensitive[split.labeled_normal].tolist() == [False] * counts["labeled_normal"]
     assert sensitive[split.test].tolist() == [False] * counts["test"]
     assert sensitive[split.heldout].tolist() == [True] * counts["heldout_sensitive"]
     held_out = {*split.test.tolist(), *split.heldout.tolist()}
@@ -241,3 +243,22 @@ def test_a_normal_class_that_the_source_has_not_is_refused():
 def test_classes_that_are_not_normal_are_sensitive():
     classes = np.array([0, 1, 2, 3, 4, 1])
     assert is_sensitive(classes, (0, 2, 4)).tolist() == [False, True, False, True, False, True]
+
+
+def test_labeled_normal_images_are_normal_and_of_no_other_group():
+    classes, _ = small_source()
+    split, without = split_small(labeled_normal=8), split_small()
+    assert len(split.labeled_normal) == 8
+    assert len(without.labeled_normal) == 0
+    assert not is_sensitive(classes[split.labeled_normal], (0, 2, 4, 6, 8)).any()
+    for name in ("unlabeled", "labeled_sensitive", "test", "heldout"):
+        assert set(split.labeled_normal.tolist()).isdisjoint(getattr(split, name).tolist())
+    assert same(np.sort(split.unlabeled), np.sort(without.unlabeled)), "U does not depend on N"
+
+
+@pytest.mark.parametrize("with_test", [False, True])
+def test_the_judge_of_the_paper_trains_on_the_whole_training_partition(with_test):
+    classes, is_test = small_source(with_test)
+    split = split_images(classes, is_test, (0, 2, 4, 6, 8), COUNTS, 0, judge_split="paper")
+    assert split.judge.tolist() == np.flatnonzero(~is_test).tolist()
+    assert set(split.test.tolist()).issubset(split.judge.tolist()) == (not with_test)

@@ -68,6 +68,8 @@ def page(**changes) -> str:
     usual = {
         "benchmark": "digits_even",
         "comparison": comparison(),
+        "summary": pd.DataFrame({"n": [1, 1, 1]}),
+        "paper_row": None,
         "class_prior": prior(),
         "judge": {
             "accuracy": 0.9846,

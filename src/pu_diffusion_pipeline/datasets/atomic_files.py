@@ -5,6 +5,7 @@ from typing import Any
 from kedro_datasets.json import JSONDataset
 from kedro_datasets.matplotlib import MatplotlibDataset
 from kedro_datasets.pandas import CSVDataset, ParquetDataset
+from kedro_datasets.plotly import JSONDataset as PlotlyDataset
 from kedro_datasets.text import TextDataset
 
 from pu_diffusion_pipeline.atomic import replacing
@@ -38,6 +39,10 @@ class AtomicParquet(_AtomicFile, ParquetDataset):
 
 class AtomicText(_AtomicFile, TextDataset):
     """Text, such as Markdown or HTML."""
+
+
+class AtomicPlotly(_AtomicFile, PlotlyDataset):
+    """plotly figure as JSON."""
 
 
 class AtomicFigure(_AtomicFile, MatplotlibDataset):

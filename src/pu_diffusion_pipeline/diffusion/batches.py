@@ -4,15 +4,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.seeding import numpy_generator
+
+LABELED_NORMAL_SHARE = 8  # labeled normal images come on top of the batch, an eighth of its size
 
 
 class Batch(NamedTuple):
-    """Rows of U and of S, int64."""
+    """Rows of U, of S and of the labeled normal images, int64 each; in the order of `labels.SETS`."""
 
     unlabeled: np.ndarray
     labeled_sensitive: np.ndarray
+    labeled_normal: np.ndarray
 
 
 class ShuffledEpochs:
@@ -42,48 +44,65 @@ class ShuffledEpochs:
 class StratifiedBatches:
     """A fixed quota from U and from S in each batch: a share M / (M + N) of it from S, at least 1."""
 
-    def __init__(self, num_unlabeled: int, num_labeled: int, batch_size: int, seed: int) -> None:
+    def __init__(self, num_unlabeled: int, num_labeled: int, num_normal: int, batch_size: int, seed: int) -> None:
         share = num_labeled / (num_labeled + num_unlabeled)
-        self._labeled_quota = min(max(1, round(batch_size * share)), batch_size - 1)
+        self._labeled_quota = min(max(1, round(batch_size * share)), batch_size - 1) if num_labeled else 0
         self._unlabeled_quota = batch_size - self._labeled_quota
         self._unlabeled = ShuffledEpochs(num_unlabeled, seed, "unlabeled")
         self._labeled = ShuffledEpochs(num_labeled, seed, "labeled_sensitive")
+        self._normal = LabeledNormal(num_normal, batch_size, seed)
 
     def at(self, step: int) -> Batch:
         """The batch of a step (from 0)."""
         return Batch(
             self._unlabeled.rows(step * self._unlabeled_quota, self._unlabeled_quota),
             self._labeled.rows(step * self._labeled_quota, self._labeled_quota),
+            self._normal.at(step),
         )
 
 
 class MixedBatches:
     """Batches from the shuffled union of U and S, as in the paper; one may hold no image of S."""
 
-    def __init__(self, num_unlabeled: int, num_labeled: int, batch_size: int, seed: int) -> None:
+    def __init__(self, num_unlabeled: int, num_labeled: int, num_normal: int, batch_size: int, seed: int) -> None:
         self._num_unlabeled, self._batch_size = num_unlabeled, batch_size
+        self._normal = LabeledNormal(num_normal, batch_size, seed)
         self._union = ShuffledEpochs(num_unlabeled + num_labeled, seed, "union")
 
     def at(self, step: int) -> Batch:
         """The batch of a step (from 0)."""
         rows = self._union.rows(step * self._batch_size, self._batch_size)
         from_labeled = rows >= self._num_unlabeled
-        return Batch(rows[~from_labeled], rows[from_labeled] - self._num_unlabeled)
+        return Batch(rows[~from_labeled], rows[from_labeled] - self._num_unlabeled, self._normal.at(step))
+
+
+class LabeledNormal:
+    """Labeled normal images of a step. They come on top: U's and S's part stays that of every other method."""
+
+    def __init__(self, size: int, batch_size: int, seed: int) -> None:
+        self._quota = max(1, batch_size // LABELED_NORMAL_SHARE) if size else 0
+        self._epochs = ShuffledEpochs(size, seed, "labeled_normal")
+
+    def at(self, step: int) -> np.ndarray:
+        """Rows of the step, int64."""
+        return self._epochs.rows(step * self._quota, self._quota)
 
 
 def build_batches(
-    kind: str, num_unlabeled: int, num_labeled: int, batch_size: int, seed: int
+    kind: str, num_unlabeled: int, num_labeled: int, batch_size: int, seed: int, num_normal: int = 0
 ) -> StratifiedBatches | MixedBatches:
     """Batches of the given kind.
 
-    Raises:
-        InvalidInput: S or U is empty.
+    Args:
+        kind: `stratified` or `mixed`.
+        num_unlabeled: images in U.
+        num_labeled: images in S.
+        batch_size: images of U and S together.
+        seed: the run's seed.
+        num_normal: labeled normal images, if the method uses them.
     """
-    for name, count in (("unlabeled set U", num_unlabeled), ("labeled sensitive set S", num_labeled)):
-        if count == 0:
-            raise InvalidInput(f"the {name} is empty; training needs at least one image in it")
     kinds = {"stratified": StratifiedBatches, "mixed": MixedBatches}
-    return kinds[kind](num_unlabeled, num_labeled, batch_size, seed)
+    return kinds[kind](num_unlabeled, num_labeled, num_normal, batch_size, seed)
 
 
 def length_in_steps(num_steps: int | None, num_epochs: int | None, num_images: int, batch_size: int) -> int:

@@ -43,7 +43,10 @@ class CheckpointStore:
             what = f"The training in {self.folder.parent}"
             check_settings(made["settings"], settings, what)
             if made["data_digest"] != data_digest:
-                raise InvalidInput(f"{what} was made on other images than the ones in U and S now. {self._way_out()}")
+                raise InvalidInput(
+                    f"{what} was made on other images, or from another initial model, than there are now. "
+                    f"{self._way_out()}"
+                )
             if made["code_digest"] == code_digest:
                 return
             state = self.latest()

@@ -8,7 +8,9 @@ from pu_diffusion_pipeline.parameters import Denoiser
 from pu_diffusion_pipeline.seeding import derive_seed
 
 
-def build_denoiser(settings: Denoiser, image_size: int, channels: int, seed: int) -> Any:
+def build_denoiser(
+    settings: Denoiser, image_size: int, channels: int, seed: int, num_conditions: int | None = None
+) -> Any:
     """A freshly initialised UNet2DModel; the same seed gives the same weights, whatever the method.
 
     Args:
@@ -16,6 +18,7 @@ def build_denoiser(settings: Denoiser, image_size: int, channels: int, seed: int
         image_size: side of the images.
         channels: 1 or 3.
         seed: the run's seed.
+        num_conditions: classes of conditional training; the embedding's last entry, one more, stands for none.
     """
     from diffusers import UNet2DModel
 
@@ -34,4 +37,5 @@ def build_denoiser(settings: Denoiser, image_size: int, channels: int, seed: int
             add_attention=settings.middle_attention,
             attention_head_dim=settings.attention_head_dim,
             norm_num_groups=settings.norm_num_groups,
+            num_class_embeds=None if num_conditions is None else num_conditions + 1,
         )

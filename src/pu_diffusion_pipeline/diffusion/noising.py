@@ -31,6 +31,7 @@ def denoising_error(
     noise: Tensor,
     timesteps: Tensor,
     *,
+    conditions: Tensor | None = None,
     error_space: str = "epsilon",
     reduction: str = "sum",
 ) -> Tensor:
@@ -42,6 +43,7 @@ def denoising_error(
         clean_images: (B, C, H, W) float32 in [-1, 1].
         noise: (B, C, H, W) standard Gaussian.
         timesteps: (B,) int64 in [0, T).
+        conditions: (B,) int64, c of Eq. 20, handed on as `class_labels`; None for an unconditional denoiser.
         error_space: `epsilon` (paper) or `v_prediction`.
         reduction: `sum` (paper) or `mean` over C, H, W.
 
@@ -54,7 +56,8 @@ def denoising_error(
         raise InvalidInput(f"objective.reduction must be sum or mean, got {reduction!r}")
     signal, sigma = signal_and_noise_scale(noise_scheduler, timesteps)
     noisy_images = signal * clean_images + sigma * noise
-    predicted = denoiser(noisy_images, timesteps).sample.float()
+    given = {} if conditions is None else {"class_labels": conditions}
+    predicted = denoiser(noisy_images, timesteps, **given).sample.float()
     difference = _difference(
         predicted, noise_scheduler.config.prediction_type, error_space, clean_images, noise, signal, sigma
     )

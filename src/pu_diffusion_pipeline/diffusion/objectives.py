@@ -7,18 +7,25 @@ from torch import Tensor
 
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.parameters import METHODS
-from pu_diffusion_pipeline.positive_unlabeled.risk import CORRECTIONS, empirical_risks, normal_risk, saturated_share
+from pu_diffusion_pipeline.positive_unlabeled.risk import (
+    CORRECTIONS,
+    empirical_risks,
+    labeled_normal_risk,
+    normal_risk,
+    positive_negative_unlabeled,
+    saturated_share,
+)
 
 
 class Objective(Protocol):
     """What training minimises."""
 
-    def __call__(self, denoising_error: Tensor, is_labeled_sensitive: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, denoising_error: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Scalar to minimise and named risks to log.
 
         Args:
             denoising_error: (B,) float32, l(x) of Eq. 8.
-            is_labeled_sensitive: (B,) bool, true for images of S, false for images of U.
+            labels: (B,) int64, the set each image comes from: U, S or N (`positive_unlabeled.labels.SETS`).
         """
         ...
 
@@ -27,9 +34,9 @@ class Objective(Protocol):
 class Unsupervised:
     """Eq. 9: the mean error over U."""
 
-    def __call__(self, denoising_error: Tensor, is_labeled_sensitive: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, denoising_error: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Objective`."""
-        risks = empirical_risks(denoising_error, is_labeled_sensitive)
+        risks = empirical_risks(denoising_error, labels)
         return risks.unlabeled_negative, {"unlabeled_negative": risks.unlabeled_negative}
 
 
@@ -37,10 +44,10 @@ class Unsupervised:
 class Supervised:
     """Eq. 12: U taken as normal, S as sensitive."""
 
-    def __call__(self, denoising_error: Tensor, is_labeled_sensitive: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, denoising_error: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Objective`."""
-        risks = empirical_risks(denoising_error, is_labeled_sensitive)
-        named = {**risks._asdict(), "saturated_share": saturated_share(denoising_error, is_labeled_sensitive)}
+        risks = empirical_risks(denoising_error, labels)
+        named = {**risks._asdict(), "saturated_share": saturated_share(denoising_error, labels)}
         return risks.unlabeled_negative + risks.sensitive_positive, named
 
 
@@ -63,34 +70,62 @@ class PositiveUnlabeled:
             known = ", ".join(CORRECTIONS)
             raise InvalidInput(f"objective.correction must be one of {known}, got {self.correction!r}")
 
-    def __call__(self, denoising_error: Tensor, is_labeled_sensitive: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, denoising_error: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Objective`."""
-        risks = empirical_risks(denoising_error, is_labeled_sensitive)
+        risks = empirical_risks(denoising_error, labels)
         normal = normal_risk(risks, self.beta)
         named = {
             **risks._asdict(),
             "normal": normal,
             "correction_active": (normal < 0).float(),
-            "saturated_share": saturated_share(denoising_error, is_labeled_sensitive),
+            "saturated_share": saturated_share(denoising_error, labels),
         }
         return CORRECTIONS[self.correction](risks, self.beta), named
 
 
-def build_objective(method: str, beta: float | None, correction: str) -> Objective:
+@dataclass(frozen=True)
+class PositiveNegativeUnlabeled:
+    """PNU: labeled normal images as well (paper, Sec. 1; Sakai et al. 2017).
+
+    Attributes:
+        positive_unlabeled: the PU part.
+        gamma: weight of the part with labeled normal images, in [0, 1]; 0 is PU.
+    """
+
+    positive_unlabeled: PositiveUnlabeled
+    gamma: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.gamma <= 1:
+            raise InvalidInput(f"objective.gamma must be in [0, 1], got {self.gamma}")
+
+    def __call__(self, denoising_error: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """See `Objective`."""
+        beta, correction = self.positive_unlabeled.beta, self.positive_unlabeled.correction
+        _, named = self.positive_unlabeled(denoising_error, labels)
+        risks, labeled_normal = empirical_risks(denoising_error, labels), labeled_normal_risk(denoising_error, labels)
+        loss = positive_negative_unlabeled(risks, labeled_normal, beta, self.gamma, correction)
+        return loss, {**named, "labeled_normal_negative": labeled_normal}
+
+
+def build_objective(method: str, beta: float | None, correction: str, gamma: float = 0.0) -> Objective:
     """The objective of a method.
 
     Args:
-        method: a name in `parameters.METHODS`.
+        method: a name in `parameters.METHODS` that trains.
         beta: for the methods that use it.
         correction: as in `PositiveUnlabeled`.
+        gamma: as in `PositiveNegativeUnlabeled`.
     """
-    if method not in METHODS:
-        raise InvalidInput(f"method must be one of {', '.join(METHODS)}, got {method!r}")
+    if method not in (known := [name for name, facts in METHODS.items() if facts.trains]):
+        raise InvalidInput(f"method must be one of {', '.join(known)}, got {method!r}")
     if METHODS[method].uses_beta and beta is None:
         raise ValueError(f"method {method} needs beta")
     builders = {
         "unsupervised": lambda: Unsupervised(),
         "supervised": lambda: Supervised(),
         "pu": lambda: PositiveUnlabeled(beta, correction),
+        "pnu": lambda: PositiveNegativeUnlabeled(PositiveUnlabeled(beta, correction), gamma),
+        "oracle": lambda: Unsupervised(),  # on the normal part of U
     }
     return builders[method]()

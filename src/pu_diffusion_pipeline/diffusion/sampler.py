@@ -25,6 +25,7 @@ def sample_images(
     seed: int,
     device: str,
     precision: str,
+    conditions: np.ndarray | None = None,
     title: str = "sample",
 ) -> np.ndarray:
     """Draw images.
@@ -36,6 +37,7 @@ def sample_images(
         seed: the run's seed.
         device: cuda, mps or cpu.
         precision: fp32, bf16 or fp16.
+        conditions: (num_images,) int64, what to ask for (Eq. 20); None for an unconditional denoiser.
         title: stands before the progress bar.
 
     Returns:
@@ -48,9 +50,40 @@ def sample_images(
     with reporting(title, settings.num_images) as reporter, torch.inference_mode(), autocast(device, precision):
         for start in range(0, settings.num_images, settings.batch_size):
             indices = range(start, min(start + settings.batch_size, settings.num_images))
-            images[start : indices.stop] = _sample_batch(denoiser, sampler, settings.num_steps, seed, indices, shape)
+            asked = None if conditions is None else conditions[start : indices.stop]
+            guided = denoiser if asked is None else Guided(denoiser, asked, settings.guidance)
+            images[start : indices.stop] = _sample_batch(guided, sampler, settings.num_steps, seed, indices, shape)
             reporter.update(indices.stop)
     return images
+
+
+def balanced_conditions(num_images: int, num_conditions: int | None) -> np.ndarray | None:
+    """(num_images,) int64: every condition in turn, so that all are asked for equally often; None: unconditional."""
+    return None if num_conditions is None else np.arange(num_images, dtype=np.int64) % num_conditions
+
+
+class Guided:
+    """A conditional denoiser under classifier-free guidance (Ho & Salimans 2022): none + scale (asked - none).
+
+    Args:
+        denoiser: a UNet2DModel whose last class stands for none.
+        conditions: (B,) int64 of the batch.
+        scale: 1 is the plain conditional denoiser.
+    """
+
+    def __init__(self, denoiser: Any, conditions: np.ndarray, scale: float) -> None:
+        self.denoiser, self.scale, self.device = denoiser, scale, denoiser.device
+        self.asked = torch.from_numpy(np.asarray(conditions)).to(self.device)
+        self.none = torch.full_like(self.asked, denoiser.config.num_class_embeds - 1)
+
+    def __call__(self, noisy_images: Tensor, timestep: Tensor) -> Any:
+        """As the denoiser: an object with `sample`."""
+        if self.scale == 1:
+            return self.denoiser(noisy_images, timestep, class_labels=self.asked)
+        both = self.denoiser(noisy_images.repeat(2, 1, 1, 1), timestep, class_labels=torch.cat([self.asked, self.none]))
+        asked, none = both.sample.chunk(2)
+        both.sample = none + self.scale * (asked - none)
+        return both
 
 
 def _sample_batch(

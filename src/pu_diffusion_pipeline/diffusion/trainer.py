@@ -16,13 +16,15 @@ from accelerate.state import AcceleratorState
 from torch import Tensor
 
 from pu_diffusion_pipeline.console import reporting
-from pu_diffusion_pipeline.diffusion.batches import build_batches, length_in_steps
+from pu_diffusion_pipeline.diffusion.batches import Batch, build_batches, length_in_steps
 from pu_diffusion_pipeline.diffusion.checkpoints import CheckpointStore
+from pu_diffusion_pipeline.diffusion.meter import Meter
 from pu_diffusion_pipeline.diffusion.noising import TIMESTEPS, denoising_error
 from pu_diffusion_pipeline.diffusion.objectives import Objective
-from pu_diffusion_pipeline.errors import TrainingDiverged
+from pu_diffusion_pipeline.errors import InvalidInput, TrainingDiverged
 from pu_diffusion_pipeline.images.transforms import to_unit
 from pu_diffusion_pipeline.parameters import Training
+from pu_diffusion_pipeline.positive_unlabeled.labels import SETS
 from pu_diffusion_pipeline.seeding import derive_seed
 
 log = logging.getLogger(__name__)
@@ -56,7 +58,9 @@ class Trainer:
         device: cuda, mps or cpu.
         precision: fp32, bf16 or fp16; weights and the error stay float32.
         checkpoints: where resume states go; None keeps none.
-        uses_labeled_sensitive: whether the objective looks at S; if not, its images are not computed.
+        sets: the training sets that the objective looks at; images of the others are not computed.
+        condition_dropout: share of conditions that are dropped in conditional training, so that the denoiser also
+            learns to do without (classifier-free guidance, Ho & Salimans 2022).
     """
 
     def __init__(
@@ -71,11 +75,12 @@ class Trainer:
         device: str,
         precision: str,
         checkpoints: CheckpointStore | None = None,
-        uses_labeled_sensitive: bool = True,
+        sets: tuple[str, ...] = SETS[:2],
+        condition_dropout: float = 0.0,
     ) -> None:
         self.objective, self.settings, self.seed = objective, settings, seed
         self.noise_scheduler, self.error_options = noise_scheduler, error_options
-        self.checkpoints, self.uses_labeled_sensitive = checkpoints, uses_labeled_sensitive
+        self.checkpoints, self.sets, self.condition_dropout = checkpoints, sets, condition_dropout
         self.precision, self.accelerator = precision, _accelerator(device, precision)
         self.device = self.accelerator.device
         optimizer = torch.optim.AdamW(
@@ -88,15 +93,36 @@ class Trainer:
         self.denoiser, self.optimizer = self.accelerator.prepare(denoiser, optimizer)
         self.step, self.seconds, self.history = 0, 0.0, []
 
-    def fit(self, unlabeled: np.ndarray, labeled_sensitive: np.ndarray, title: str = "train") -> Trained:
+    def fit(
+        self,
+        unlabeled: np.ndarray,
+        labeled_sensitive: np.ndarray,
+        labeled_normal: np.ndarray | None = None,
+        *,
+        conditions: tuple[np.ndarray, ...] | None = None,
+        title: str = "train",
+    ) -> Trained:
         """Train, from the newest resume state if there is one.
 
         Args:
             unlabeled: U, (N, C, H, W) uint8.
             labeled_sensitive: S, (M, C, H, W) uint8.
+            labeled_normal: N, (K, C, H, W) uint8, for methods that use it.
+            conditions: int64, the condition c (Eq. 20) of every image of the sets given; None: unconditional.
             title: stands before the progress bar.
+
+        Raises:
+            InvalidInput: a set that the objective looks at is empty.
+            TrainingDiverged: the loss is no longer finite.
         """
         settings = self.settings
+        none = unlabeled[:0]
+        images = (unlabeled, labeled_sensitive, none if labeled_normal is None else labeled_normal)
+        for name, part in zip(SETS, images, strict=True):
+            if name in self.sets and len(part) == 0:
+                raise InvalidInput(f"the set {name} is empty; this method needs at least one image in it")
+        if conditions is not None and labeled_normal is None:
+            conditions = (*conditions, np.zeros(0, dtype=np.int64))
         total = length_in_steps(
             settings.num_steps, settings.num_epochs, len(unlabeled) + len(labeled_sensitive), settings.batch_size
         )
@@ -104,15 +130,19 @@ class Trainer:
         self.ema = _ema(self.accelerator.unwrap_model(self.denoiser), settings.ema_decay)
         if self._resume():
             return self._result()
+        num_normal = len(images[2]) if SETS[2] in self.sets else 0
         batches = build_batches(
-            settings.batches, len(unlabeled), len(labeled_sensitive), settings.batch_size, self.seed
+            settings.batches, len(unlabeled), len(labeled_sensitive), settings.batch_size, self.seed, num_normal
         )
         meter, begun = Meter(), time.perf_counter() - self.seconds
         self.denoiser.train()
         with reporting(title, total) as reporter:
             while self.step < total:
-                batch = batches.at(self.step)
-                meter.add(self._train_step(unlabeled[batch.unlabeled], labeled_sensitive[batch.labeled_sensitive]))
+                rows = self._rows(batches.at(self.step))
+                given = (
+                    None if conditions is None else [part[place] for part, place in zip(conditions, rows, strict=True)]
+                )
+                meter.add(self._train_step([part[place] for part, place in zip(images, rows, strict=True)], given))
                 self.step += 1
                 self.seconds = time.perf_counter() - begun
                 if self.step % settings.log_every == 0 or self.step == total:
@@ -123,16 +153,26 @@ class Trainer:
         self._save(self._finished_state())
         return self._result()
 
-    def _train_step(self, unlabeled: np.ndarray, labeled_sensitive: np.ndarray) -> dict[str, Tensor]:
-        if not self.uses_labeled_sensitive:
-            labeled_sensitive = labeled_sensitive[:0]
-        clean_images, noise, timesteps = self._draw(unlabeled, labeled_sensitive)
-        is_labeled_sensitive = torch.arange(len(clean_images), device=self.device) >= len(unlabeled)
+    def _rows(self, batch: Batch) -> list[np.ndarray]:
+        """The batch's rows of every set; none of a set that the objective does not look at."""
+        return [rows if name in self.sets else rows[:0] for name, rows in zip(SETS, batch, strict=True)]
+
+    def _train_step(self, images: list[np.ndarray], conditions: list[np.ndarray] | None = None) -> dict[str, Tensor]:
+        clean_images, noise, timesteps = self._draw(images)
+        labels = torch.repeat_interleave(torch.arange(len(images)), torch.tensor([len(part) for part in images]))
+        labels = labels.to(self.device)
+        given = None if conditions is None else self._drop_some(conditions)
         with self.accelerator.autocast():
             error = denoising_error(
-                self.denoiser, self.noise_scheduler, clean_images, noise, timesteps, **self.error_options
+                self.denoiser,
+                self.noise_scheduler,
+                clean_images,
+                noise,
+                timesteps,
+                conditions=given,
+                **self.error_options,
             )
-        loss, risks = self.objective(error, is_labeled_sensitive)
+        loss, risks = self.objective(error, labels)
         self.accelerator.backward(loss)
         gradient_norm = self.accelerator.clip_grad_norm_(self.denoiser.parameters(), self.settings.max_grad_norm)
         self.optimizer.step()
@@ -143,21 +183,33 @@ class Trainer:
         num_images = torch.tensor(float(len(clean_images)))
         return {"loss": loss.detach(), **risks, "gradient_norm": gradient_norm, "num_images": num_images}
 
-    def _draw(self, unlabeled: np.ndarray, labeled_sensitive: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-        """Clean images in [-1, 1], noise and timesteps of the step; U and S have random streams of their own."""
+    def _draw(self, images: list[np.ndarray]) -> tuple[Tensor, Tensor, Tensor]:
+        """Clean images in [-1, 1], noise and timesteps of the step; every set has a random stream of its own."""
         parts = []
-        for name, images in (("unlabeled", unlabeled), ("labeled_sensitive", labeled_sensitive)):
-            seed = derive_seed(self.seed, "training_noise", name, self.step)
-            generator = torch.Generator(self.device).manual_seed(seed)
-            clean_images = to_unit(torch.from_numpy(np.ascontiguousarray(images)).to(self.device))
+        for name, part in zip(SETS, images, strict=True):
+            generator = self._generator("training_noise", name)
+            clean_images = to_unit(torch.from_numpy(np.ascontiguousarray(part)).to(self.device))
             noise = torch.randn(clean_images.shape, generator=generator, device=self.device)
             num_timesteps = self.noise_scheduler.config.num_train_timesteps
-            timesteps = TIMESTEPS[self.settings.timesteps](len(images), num_timesteps, generator)
+            timesteps = TIMESTEPS[self.settings.timesteps](len(part), num_timesteps, generator)
             parts.append((clean_images, noise, timesteps))
         clean_images, noise, timesteps = (torch.cat(part) for part in zip(*parts, strict=True))
         return clean_images, noise, timesteps
 
-    def _log(self, meter: "Meter", reporter: Any) -> None:
+    def _drop_some(self, conditions: list[np.ndarray]) -> Tensor:
+        """The step's conditions, some replaced by the one that means none: the last class of the embedding."""
+        none = self.accelerator.unwrap_model(self.denoiser).config.num_class_embeds - 1
+        parts = []
+        for name, part in zip(SETS, conditions, strict=True):
+            drop = torch.rand(len(part), generator=self._generator("condition_dropout", name), device=self.device)
+            given = torch.from_numpy(np.ascontiguousarray(part)).to(self.device)
+            parts.append(torch.where(drop < self.condition_dropout, none, given))
+        return torch.cat(parts)
+
+    def _generator(self, purpose: str, name: str) -> torch.Generator:
+        return torch.Generator(self.device).manual_seed(derive_seed(self.seed, purpose, name, self.step))
+
+    def _log(self, meter: Meter, reporter: Any) -> None:
         row = {"step": self.step, **meter.flush(), "learning_rate": self.lr_scheduler.get_last_lr()[0]}
         images = row.pop("num_images") * row["step"]
         row["images_per_second"] = images / self.seconds
@@ -227,26 +279,6 @@ class Trainer:
         # Mixed precision wraps `forward`; the plain model is what gets saved and sampled from.
         denoiser = self.accelerator.unwrap_model(self.denoiser, keep_fp32_wrapper=False).cpu().eval()
         return Trained(denoiser, self.history, self.seconds, self.step)
-
-
-class Meter:
-    """Means of named scalars over some steps, summed on the device so that no step waits for it."""
-
-    def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._count = 0
-
-    def add(self, values: dict[str, Tensor]) -> None:
-        """Add the scalars of one step."""
-        for name, value in values.items():
-            self._sums[name] = self._sums.get(name, 0) + value.detach()
-        self._count += 1
-
-    def flush(self) -> dict[str, float]:
-        """The means since the last flush."""
-        means = {name: float(total) / self._count for name, total in self._sums.items()}
-        self._sums, self._count = {}, 0
-        return means
 
 
 def _accelerator(device: str, precision: str) -> Accelerator:

@@ -18,10 +18,12 @@ class ImageSet:
     Attributes:
         images: (N, C, H, W) uint8; memory-mapped when loaded from disk.
         manifest: `settings` (flat resolved parameters), and what else belongs to its origin.
+        conditions: (N,) int64, what each image shows (training) or was asked to show (samples); None: unconditional.
     """
 
     images: np.ndarray
     manifest: dict[str, Any] = field(default_factory=dict)
+    conditions: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.images.dtype != np.uint8 or self.images.ndim != 4:
@@ -35,6 +37,8 @@ class ImageSet:
         folder = Path(folder)
         folder.mkdir(parents=True)
         np.save(folder / "images.npy", self.images, allow_pickle=False)
+        if self.conditions is not None:
+            np.save(folder / "conditions.npy", self.conditions, allow_pickle=False)
         (folder / "manifest.json").write_text(json.dumps(self.manifest, indent=1))
 
     @classmethod
@@ -42,7 +46,12 @@ class ImageSet:
         """Read what `save_pretrained` wrote; the images stay on disk until they are used."""
         folder = Path(folder)
         manifest = json.loads((folder / "manifest.json").read_text())
-        return cls(np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False), manifest)
+        try:
+            images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+        except ValueError:  # an empty array cannot be mapped; a damaged file is refused again here
+            images = np.load(folder / "images.npy", allow_pickle=False)
+        path = folder / "conditions.npy"
+        return cls(images, manifest, np.load(path, allow_pickle=False) if path.is_file() else None)
 
 
 def read_images(source: Source, positions: np.ndarray, size: int, channels: int) -> np.ndarray:

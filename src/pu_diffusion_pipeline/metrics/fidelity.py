@@ -15,6 +15,7 @@ import torch
 
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.metrics.judge import Judge, batches
+from pu_diffusion_pipeline.metrics.weights import read_tensors, weights_file
 
 
 class Features(NamedTuple):
@@ -63,7 +64,7 @@ def extract_features(
     if extractor == "judge":
         judge = judge.to(device)
         values = [judge.features(batch).cpu().numpy() for batch in batches(images, batch_size, device)]
-        return Features(np.concatenate(values), "judge (LeNet-style, 84 features)", judge.weights_digest)
+        return Features(np.concatenate(values), f"judge ({judge.backbone.title})", judge.weights_digest)
     path = inception_weights_file(inception_weights)
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
@@ -85,26 +86,9 @@ def inception_weights_file(path: str | None) -> Path:
     """
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
-    if path is None:
-        file = Path(torch.hub.get_dir()) / "checkpoints" / URL_INCEPTION_V3.rsplit("/", 1)[-1]
-        if not file.is_file():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                torch.hub.download_url_to_file(URL_INCEPTION_V3, str(file))
-            except OSError as error:
-                raise InvalidInput(
-                    f"evaluation.features: inception needs weights, and {URL_INCEPTION_V3} cannot be downloaded "
-                    f"({error}). Put that file at {file}, name another with evaluation.inception_weights, or use "
-                    "evaluation.features: judge."
-                ) from error
-    else:
-        file = Path(path)
-        if not file.is_file():
-            raise InvalidInput(f"evaluation.inception_weights: no file {file}")
-    try:  # torch-fidelity unpickles without restriction: only a file of plain tensors may get that far
-        torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise InvalidInput(f"evaluation.inception_weights: {file} is not a file of tensors ({error})") from error
+    field = "evaluation.inception_weights"
+    file = weights_file(path, URL_INCEPTION_V3, field, "use evaluation.features: judge")
+    read_tensors(file, field)  # torch-fidelity unpickles without restriction: only plain tensors may get that far
     return file
 
 

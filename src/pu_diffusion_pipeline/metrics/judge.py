@@ -1,4 +1,4 @@
-"""The judge: a LeNet-style CNN (LeCun et al. 1998) that decides normal or sensitive (paper, Sec. 5.2).
+"""The judge: a classifier that decides normal or sensitive (paper, Sec. 5.2).
 
 It learns the data set's own classes with true labels; an image is normal if its most probable class is a normal one.
 """
@@ -18,20 +18,20 @@ from torch.nn import functional
 from pu_diffusion_pipeline.console import reporting
 from pu_diffusion_pipeline.images.image_set import ImageSet
 from pu_diffusion_pipeline.images.transforms import to_unit
+from pu_diffusion_pipeline.metrics.backbones import BACKBONES, load_imagenet_weights, resized
 from pu_diffusion_pipeline.parameters import Judge as JudgeSettings
 from pu_diffusion_pipeline.seeding import derive_seed
 
-NUM_FEATURES = 84  # LeNet-5's penultimate layer
-
 
 class Judge(nn.Module):
-    """Convolutions 32-64 with pooling, then 84 features, then classes.
+    """A backbone's penultimate features, then classes.
 
     Args:
         channels: of the images.
         image_size: side that images are brought to before the first layer.
         num_classes: classes of the data set.
         normal_classes: which of them are normal.
+        architecture: one of `backbones.BACKBONES`.
         manifest: `settings`, accuracy and counts: whatever belongs to its origin.
     """
 
@@ -41,6 +41,7 @@ class Judge(nn.Module):
         image_size: int,
         num_classes: int,
         normal_classes: tuple[int, ...],
+        architecture: str = "lenet",
         manifest: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -49,24 +50,17 @@ class Judge(nn.Module):
             "image_size": image_size,
             "num_classes": num_classes,
             "normal_classes": list(normal_classes),
+            "architecture": architecture,
         }
         self.manifest = manifest or {}
         self.image_size, self.normal_classes = image_size, tuple(normal_classes)
-        side = image_size // 4
-        self.body = nn.Sequential(
-            nn.Conv2d(channels, 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(32, 64, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Flatten(), nn.Dropout(0.25),
-            nn.Linear(64 * side * side, NUM_FEATURES), nn.ReLU(),
-        )  # fmt: skip
-        self.head = nn.Linear(NUM_FEATURES, num_classes)
+        self.backbone = BACKBONES[architecture]
+        self.body = self.backbone.build(channels, image_size)
+        self.head = nn.Linear(self.backbone.num_features, num_classes)
 
     def features(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) float32 in [-1, 1] to (B, 84) penultimate features."""
-        if images.shape[-1] != self.image_size:
-            size = (self.image_size, self.image_size)
-            images = functional.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
-        return self.body(images)
+        """(B, C, H, W) float32 in [-1, 1] to (B, num_features) penultimate features."""
+        return self.body(resized(images, self.image_size))
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) float32 in [-1, 1] to (B, num_classes) logits."""
@@ -116,7 +110,11 @@ def train_judge(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(settings.seed, "judge"))
-        judge = Judge(images.shape[1], settings.image_size, int(classes.max()) + 1, normal_classes).to(device)
+        num_classes = int(classes.max()) + 1
+        judge = Judge(images.shape[1], settings.image_size, num_classes, normal_classes, settings.architecture)
+        if settings.architecture == "resnet34":
+            load_imagenet_weights(judge.body, settings.weights)
+        judge = judge.to(device).train()
         rng = np.random.default_rng(derive_seed(settings.seed, "judge_batches"))
         num_batches = -(-len(images) // settings.batch_size)
         optimizer = torch.optim.AdamW(judge.parameters(), lr=settings.learning_rate, weight_decay=1e-2)
@@ -126,7 +124,8 @@ def train_judge(
         with reporting("train judge", settings.num_epochs) as reporter:
             for epoch in range(settings.num_epochs):
                 for rows in np.array_split(rng.permutation(len(images)), num_batches):
-                    batch = _augmented(to_unit(torch.from_numpy(images[np.sort(rows)])), rng).to(device)
+                    batch = to_unit(torch.from_numpy(images[np.sort(rows)]))
+                    batch = (_mirrored if judge.backbone.flips else _shifted)(batch, rng).to(device)
                     target = torch.from_numpy(classes[np.sort(rows)]).to(device)
                     loss = functional.cross_entropy(judge(batch), target)
                     optimizer.zero_grad()
@@ -137,7 +136,12 @@ def train_judge(
     return judge.cpu().eval()
 
 
-def _augmented(images: Tensor, rng: np.random.Generator) -> Tensor:
+def _mirrored(images: Tensor, rng: np.random.Generator) -> Tensor:
+    """Mirror every second batch or so."""
+    return images.flip(3) if rng.random() < 0.5 else images
+
+
+def _shifted(images: Tensor, rng: np.random.Generator) -> Tensor:
     """Shift the batch by up to a sixteenth of its side: small sets then give a judge that sees more than pixels."""
     reach = images.shape[-1] // 16
     down, right = rng.integers(-reach, reach + 1, 2)

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pu_diffusion_pipeline.positive_unlabeled.labels import LABELED_NORMAL, LABELED_SENSITIVE, UNLABELED
+
 LN2 = 0.6931471805599453
 SATURATED = 20.0  # above it l_BCE(x, 1) and its gradient are below 3e-9
 
@@ -44,23 +46,29 @@ class Risks(NamedTuple):
     sensitive_negative: Tensor
 
 
-def empirical_risks(denoising_error: Tensor, is_labeled_sensitive: Tensor) -> Risks:
-    """The risks of a batch drawn from U and S.
+def empirical_risks(denoising_error: Tensor, labels: Tensor) -> Risks:
+    """The risks of a batch.
 
     Args:
         denoising_error: (B,) float32, >= 0.
-        is_labeled_sensitive: (B,) bool, true for images of S, false for images of U.
+        labels: (B,) int64, the set each image comes from (`labels.SETS`).
     """
+    in_sensitive, in_unlabeled = labels == LABELED_SENSITIVE, labels == UNLABELED
     return Risks(
-        sensitive_positive=masked_mean(sensitive_cross_entropy(denoising_error), is_labeled_sensitive),
-        unlabeled_negative=masked_mean(denoising_error, ~is_labeled_sensitive),
-        sensitive_negative=masked_mean(denoising_error, is_labeled_sensitive),
+        sensitive_positive=masked_mean(sensitive_cross_entropy(denoising_error), in_sensitive),
+        unlabeled_negative=masked_mean(denoising_error, in_unlabeled),
+        sensitive_negative=masked_mean(denoising_error, in_sensitive),
     )
 
 
-def saturated_share(denoising_error: Tensor, is_labeled_sensitive: Tensor) -> Tensor:
+def labeled_normal_risk(denoising_error: Tensor, labels: Tensor) -> Tensor:
+    """R_N-, the mean of l(x) over labeled normal images; arguments as in `empirical_risks`."""
+    return masked_mean(denoising_error, labels == LABELED_NORMAL)
+
+
+def saturated_share(denoising_error: Tensor, labels: Tensor) -> Tensor:
     """Share of S whose error is so large that R_S+ has nothing to say about it; to log, not to mend."""
-    return masked_mean((denoising_error > SATURATED).float(), is_labeled_sensitive)
+    return masked_mean((denoising_error > SATURATED).float(), labels == LABELED_SENSITIVE)
 
 
 def normal_risk(risks: Risks, beta: float) -> Tensor:
@@ -85,3 +93,19 @@ def non_negative(risks: Risks, beta: float) -> Tensor:
 
 
 CORRECTIONS = {"non_negative": non_negative, "absolute": absolute, "none": unbiased}
+
+
+def positive_negative_unlabeled(
+    risks: Risks, labeled_normal: Tensor, beta: float, gamma: float, correction: str
+) -> Tensor:
+    """gamma R_PN + (1 - gamma) R_PU with R_PN = beta R_S+ + (1 - beta) R_N- (Sakai et al. 2017, PNU).
+
+    Args:
+        risks: of U and S.
+        labeled_normal: R_N-.
+        beta: share of sensitive images in U.
+        gamma: weight of the labeled normal images, in [0, 1]; 0 is PU.
+        correction: of R_PU, one of `CORRECTIONS`.
+    """
+    positive_negative = beta * risks.sensitive_positive + (1 - beta) * labeled_normal
+    return gamma * positive_negative + (1 - gamma) * CORRECTIONS[correction](risks, beta)

@@ -11,11 +11,12 @@ FIXED = 0  # groups that evaluation rests on are the same for every seed of the 
 
 
 class Split(NamedTuple):
-    """Positions in the source, (n,) int64 each; all disjoint but for `judge`, which holds U and S too.
+    """Positions in the source, (n,) int64 each; all disjoint but for `judge`, which holds U, S and N too.
 
     Attributes:
         unlabeled: U, normal and sensitive images in random order.
         labeled_sensitive: S.
+        labeled_normal: N, for PNU.
         test: normal images for the distances and for the judge's accuracy.
         heldout: sensitive images for the judge's accuracy.
         judge: every other image, or a random part: the judge trains on them with true labels.
@@ -23,6 +24,7 @@ class Split(NamedTuple):
 
     unlabeled: np.ndarray
     labeled_sensitive: np.ndarray
+    labeled_normal: np.ndarray
     test: np.ndarray
     heldout: np.ndarray
     judge: np.ndarray
@@ -34,9 +36,14 @@ def is_sensitive(classes: np.ndarray, normal_classes: tuple[int, ...]) -> np.nda
 
 
 def split_images(
-    classes: np.ndarray, is_test: np.ndarray, normal_classes: tuple[int, ...], counts: dict[str, int | None], seed: int
+    classes: np.ndarray,
+    is_test: np.ndarray,
+    normal_classes: tuple[int, ...],
+    counts: dict[str, int | None],
+    seed: int,
+    judge_split: str = "clean",
 ) -> Split:
-    """Draw the groups. Only U and S depend on `seed`.
+    """Draw the groups. Only U, S and N depend on `seed`.
 
     Where the data set has a test partition, test and held-out images are the first ones of it; else they are drawn.
 
@@ -46,6 +53,8 @@ def split_images(
         normal_classes: classes that are normal; all others are sensitive.
         counts: images per group, with the names of `data.counts` in parameters.yml.
         seed: seed of U and S.
+        judge_split: `clean`: the judge trains on `counts["judge"]` images that are neither test nor held-out ones;
+            `paper`: on all of the source's training partition, which without a test partition is every image.
 
     Raises:
         InvalidInput: a count is above what exists.
@@ -63,11 +72,17 @@ def split_images(
 
     rng = numpy_generator(seed, "split")
     wanted_sensitive = counts["unlabeled_sensitive"] + counts["labeled_sensitive"]
-    normal = _draw(rng, trainable & ~sensitive, counts["unlabeled_normal"], "data.counts.unlabeled_normal")
+    wanted_normal = counts["unlabeled_normal"] + counts["labeled_normal"]
+    names = " + ".join(name for name in ("unlabeled_normal", "labeled_normal") if counts[name])
+    drawn = _draw(rng, trainable & ~sensitive, wanted_normal, f"data.counts.{names}")
+    normal, labeled_normal = np.split(drawn, [counts["unlabeled_normal"]])
     drawn = _draw(rng, trainable & sensitive, wanted_sensitive, "data.counts.unlabeled_sensitive + labeled_sensitive")
     labeled, hidden = np.split(drawn, [counts["labeled_sensitive"]])
-    judge = _draw(numpy_generator(FIXED, "judge"), trainable, counts["judge"], "data.counts.judge")
-    return Split(rng.permutation(np.concatenate([normal, hidden])), labeled, test, heldout, judge)
+    if judge_split == "paper":
+        judge = np.flatnonzero(~is_test)
+    else:
+        judge = _draw(numpy_generator(FIXED, "judge"), trainable, counts["judge"], "data.counts.judge")
+    return Split(rng.permutation(np.concatenate([normal, hidden])), labeled, labeled_normal, test, heldout, judge)
 
 
 def _held_out(is_test: np.ndarray, kind: np.ndarray, count: int, name: str) -> np.ndarray:

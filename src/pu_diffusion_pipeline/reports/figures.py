@@ -10,6 +10,7 @@ from PIL import Image
 
 FRAME = (214, 39, 40)  # red
 SMALLEST_SHOWN = 1e-30
+BETA_PANELS = {"nsr": "non-sensitive rate", "distance": "Frechet distance"}
 LABELS = {
     "unlabeled_negative": "error on U",
     "sensitive_negative": "error on S",
@@ -55,6 +56,46 @@ def sample_grids(methods: dict[str, tuple[np.ndarray, np.ndarray]], count: int =
         axes.imshow(mosaic(images[:count], columns, shown), interpolation="nearest")
         axes.set_title(f"{name}: {int(shown.sum())} of {len(shown)} judged sensitive", fontsize=11)
         axes.set_axis_off()
+    return figure
+
+
+def image_panels(panels: dict[str, tuple[np.ndarray, np.ndarray | None]], columns: int = 8) -> Figure:
+    """Grids side by side, each with its title (Figure 1: U, S and samples).
+
+    Args:
+        panels: title to (images (N, C, H, W) uint8, which to frame (N,) bool or None).
+        columns: images in a row.
+    """
+    figure = Figure(figsize=(3.4 * len(panels), 3.8), layout="constrained")
+    for axes, (title, (images, framed)) in zip(
+        np.atleast_1d(figure.subplots(1, len(panels))), panels.items(), strict=True
+    ):
+        axes.imshow(mosaic(images, columns, framed), interpolation="nearest")
+        axes.set_title(title, fontsize=11)
+        axes.set_axis_off()
+    return figure
+
+
+def beta_curves(points: pd.DataFrame, marks: dict[str, float], baseline: dict[str, float] | None) -> Figure:
+    """Non-sensitive rate and Frechet distance against beta (Figure 4).
+
+    Args:
+        points: `runs.over_beta`.
+        marks: label to a beta that is marked by a vertical line, such as the true share.
+        baseline: `nsr` and `distance` of unsupervised training, or None.
+    """
+    figure = Figure(figsize=(9.6, 3.8), layout="constrained")
+    for axes, (metric, title) in zip(figure.subplots(1, 2), BETA_PANELS.items(), strict=True):
+        spread = [points[metric] - points[f"{metric}_low"], points[f"{metric}_high"] - points[metric]]
+        axes.errorbar(points["beta"], points[metric], yerr=spread, marker="o", capsize=3, linewidth=1.3, label="PU")
+        if baseline is not None:
+            axes.axhline(baseline[metric], color="tab:gray", linestyle="--", linewidth=1, label="unsupervised")
+        for (label, beta), style in zip(marks.items(), (":", "-.", "--"), strict=False):
+            axes.axvline(beta, color="tab:red", linestyle=style, linewidth=1, label=f"{label} ({beta:.3f})")
+        axes.set(xlabel="beta", ylabel=title)
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(fontsize=8, frameon=False)
     return figure
 
 

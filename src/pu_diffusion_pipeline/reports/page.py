@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
 from pu_diffusion_pipeline.reports.figures import to_png_base64, to_svg
+from pu_diffusion_pipeline.reports.summary import describe
 from pu_diffusion_pipeline.reports.tables import formatted
 
 
@@ -15,6 +16,8 @@ def render_page(
     *,
     benchmark: str,
     comparison: pd.DataFrame,
+    summary: pd.DataFrame,
+    paper_row: str | None,
     class_prior: dict[str, Any],
     judge: dict[str, Any],
     settings: dict[str, Any],
@@ -26,6 +29,8 @@ def render_page(
     Args:
         benchmark: its name.
         comparison: `tables.comparison_table`.
+        summary: `runs.summarize`, over all finished runs.
+        paper_row: the benchmark's row in the paper's tables.
         class_prior: the estimate's record, with the true share as `oracle`.
         judge: what `assess_judge` returned.
         settings: all parameters.
@@ -37,6 +42,7 @@ def render_page(
         benchmark=benchmark,
         table=formatted(comparison),
         extractor=comparison["extractor"].iloc[0],
+        over_seeds=describe(summary, paper_row) if (summary["n"] > 1).any() else None,
         summary=summarize(comparison),
         class_prior=describe_prior(class_prior),
         judge=judge,

@@ -70,10 +70,13 @@ def formatted(table: pd.DataFrame) -> pd.DataFrame:
 
 def to_markdown(table: pd.DataFrame) -> str:
     """The formatted table as Markdown, with the feature extractor named below."""
-    text = formatted(table)
+    return f"{markdown_table(formatted(table))}\n\nDistances on features of: {table['extractor'].iloc[0]}.\n"
+
+
+def markdown_table(text: pd.DataFrame) -> str:
+    """A table of text as Markdown."""
     lines = [text.columns, ["---"] * len(text.columns), *text.itertuples(index=False)]
-    body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return f"{body}\n\nDistances on features of: {table['extractor'].iloc[0]}.\n"
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def show_comparison(table: pd.DataFrame, title: str) -> None:

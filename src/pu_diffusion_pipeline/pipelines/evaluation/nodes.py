@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pu_diffusion_pipeline.identity import check_settings, environment, settings
@@ -52,6 +53,7 @@ def score_samples(
     return {
         "method": method,
         "non_sensitive_rate": non_sensitive_rate(num_normal, len(judgements), judge_report),
+        "per_condition": _per_condition(samples.conditions, judgements, judge_report),
         "fidelity": distances(
             features,
             reference_features,
@@ -63,6 +65,24 @@ def score_samples(
         "training": samples.manifest["training"],
         **environment(),
     }
+
+
+def _per_condition(
+    conditions: np.ndarray | None, judgements: pd.DataFrame, judge_report: dict[str, Any]
+) -> dict[str, Any] | None:
+    """The rate among the samples that were asked to show each class (Eq. 20); None for unconditional sampling."""
+    from pu_diffusion_pipeline.metrics.non_sensitive_rate import non_sensitive_rate
+
+    if conditions is None:
+        return None
+    normal = ~judgements["judged_sensitive"].to_numpy()
+    found = {}
+    for condition in np.unique(conditions):
+        here = conditions == condition
+        rate = non_sensitive_rate(int(normal[here].sum()), int(here.sum()), judge_report)
+        as_asked = float((judgements["predicted_class"].to_numpy()[here] == condition).mean())
+        found[str(condition)] = {**{k: v for k, v in rate.items() if k != "judge"}, "as_asked": as_asked}
+    return found
 
 
 def _features(images: ImageSet, judge: Any, checked: Parameters) -> Any:

@@ -1,11 +1,16 @@
 """Nodes of reporting. Inputs that exist once per method come in the order of the methods."""
 
+import logging
 from typing import Any
 
 import pandas as pd
 
+from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.identity import check_settings, settings
-from pu_diffusion_pipeline.parameters import METHODS, load_parameters
+from pu_diffusion_pipeline.images.image_set import ImageSet
+from pu_diffusion_pipeline.parameters import DEFAULT_METHODS, METHODS, Parameters, load_parameters
+
+log = logging.getLogger(__name__)
 
 
 def tabulate_metrics(parameters: dict[str, Any], *metrics: dict[str, Any]) -> tuple[pd.DataFrame, str]:
@@ -21,47 +26,149 @@ def tabulate_metrics(parameters: dict[str, Any], *metrics: dict[str, Any]) -> tu
     return table, to_markdown(table)
 
 
-def draw_samples(*samples_and_judgements: Any) -> Any:
-    """The first samples of each method side by side; those judged sensitive are framed."""
-    from pu_diffusion_pipeline.reports.figures import sample_grids
+def summarize_runs(
+    all_metrics: dict[str, dict[str, Any]], parameters: dict[str, Any], *finished: dict[str, Any]
+) -> tuple[pd.DataFrame, pd.DataFrame, str]:
+    """Every finished run of the benchmark made with these parameters, and means with tests over seeds.
 
-    samples, judgements = samples_and_judgements[: len(METHODS)], samples_and_judgements[len(METHODS) :]
-    return sample_grids(
+    Args:
+        all_metrics: the record of each run.
+        parameters: of any seed and beta.
+        finished: records of this run; only so that the runs are gathered after it.
+    """
+    from pu_diffusion_pipeline.reports.runs import select_runs, summarize
+    from pu_diffusion_pipeline.reports.summary import summary_markdown
+
+    checked = load_parameters(parameters)
+    asked = {method: settings(checked, "metrics", method) for method in METHODS}
+    runs, left_out = select_runs(all_metrics, asked)
+    if runs.empty:
+        raise InvalidInput(f"No finished run of {checked.benchmark} was made with these parameters")
+    options = checked.reporting
+    summary = summarize(runs, kind=options.significance, level=options.level)
+    missing = _missing(runs, checked)
+    for line in missing:
+        log.info("Missing for a full table: %s", line)
+    markdown = summary_markdown(
+        summary,
+        row=checked.paper_row,
+        kind=options.significance,
+        level=options.level,
+        missing=missing,
+        left_out=left_out,
+    )
+    return runs, summary, markdown
+
+
+def _missing(runs: pd.DataFrame, checked: Parameters) -> list[str]:
+    from pu_diffusion_pipeline.reports.runs import missing_runs
+
+    methods = [*(["pretrained"] if checked.pretrained else []), *DEFAULT_METHODS]
+    env = f" --env={checked.benchmark}" if checked.benchmark != "digits_even" else ""
+    return [
+        f"kedro run{env} --pipelines={stages(method)} --params=seed:{seed}"
+        + (f",beta:{checked.beta}" if METHODS[method].uses_beta else "")
+        for method, seed in missing_runs(runs, methods, sorted(set(runs["seed"])), checked.beta)
+    ]
+
+
+def stages(method: str) -> str:
+    """The pipelines that make and evaluate a method's run, for --pipelines."""
+    first = [f"train_{method}"] if METHODS[method].trains else []
+    return ",".join([*first, f"sample_{method}", f"evaluate_{method}"])
+
+
+def draw_figure1(
+    unlabeled: ImageSet,
+    labeled_sensitive: ImageSet,
+    oracle_unlabeled: pd.DataFrame,
+    unsupervised: ImageSet,
+    pu: ImageSet,
+    unsupervised_judgements: pd.DataFrame,
+    pu_judgements: pd.DataFrame,
+) -> Any:
+    """Figure 1: U, S, and samples of unsupervised and PU training; sensitive images are framed."""
+    from pu_diffusion_pipeline.reports.figures import image_panels
+
+    count = 64
+    judged = [table["judged_sensitive"].to_numpy()[:count] for table in (unsupervised_judgements, pu_judgements)]
+    return image_panels(
         {
-            method: (images.images, table["judged_sensitive"].to_numpy())
-            for method, images, table in zip(METHODS, samples, judgements, strict=True)
+            "U, unlabeled": (unlabeled.images[:count], oracle_unlabeled["is_sensitive"].to_numpy()[:count]),
+            "S, labeled sensitive": (labeled_sensitive.images[:count], None),
+            "unsupervised": (unsupervised.images[:count], judged[0]),
+            "PU": (pu.images[:count], judged[1]),
         }
     )
 
 
-def draw_curves(*histories: pd.DataFrame) -> Any:
+def draw_figure4(
+    runs: pd.DataFrame, class_prior: dict[str, Any], oracle_unlabeled: pd.DataFrame
+) -> tuple[Any, Any, Any]:
+    """Figure 4: the metrics against beta, as PNG, SVG and plotly; the true and the estimated share are marked."""
+    from pu_diffusion_pipeline.reports.figures import beta_curves
+    from pu_diffusion_pipeline.reports.interactive import interactive_beta_curves
+    from pu_diffusion_pipeline.reports.runs import over_beta
+
+    points = over_beta(runs)
+    marks = {"true share": float(oracle_unlabeled["is_sensitive"].mean())}
+    if class_prior["estimate"] is not None:
+        marks["estimate"] = class_prior["estimate"]
+    plain = runs[runs["method"] == "unsupervised"]
+    baseline = None if plain.empty else {name: float(plain[name].mean()) for name in ("nsr", "distance")}
+    figures = (beta_curves(points, marks, baseline) for _ in range(2))
+    return (*figures, interactive_beta_curves(points, marks, baseline))
+
+
+def draw_samples(*samples_and_judgements: Any) -> Any:
+    """The first samples of each method side by side; those judged sensitive are framed."""
+    from pu_diffusion_pipeline.reports.figures import sample_grids
+
+    half = len(samples_and_judgements) // 2
+    samples, judgements = samples_and_judgements[:half], samples_and_judgements[half:]
+    return sample_grids(
+        {
+            images.manifest["training"]["method"]: (images.images, table["judged_sensitive"].to_numpy())
+            for images, table in zip(samples, judgements, strict=True)
+        }
+    )
+
+
+def draw_curves(*histories: pd.DataFrame, methods: list[str]) -> Any:
     """Loss and risks over the training steps."""
     from pu_diffusion_pipeline.reports.figures import training_curves
 
-    return training_curves(dict(zip(METHODS, histories, strict=True)))
+    return training_curves(dict(zip(methods, histories, strict=True)))
 
 
 def render_report(
     comparison: pd.DataFrame,
+    summary: pd.DataFrame,
     class_prior: dict[str, Any],
     oracle_unlabeled: pd.DataFrame,
     judge_report: dict[str, Any],
     parameters: dict[str, Any],
-    *histories_samples_judgements_manifests: Any,
+    *samples_judgements_histories_manifests: Any,
+    methods: list[str],
 ) -> str:
     """The self-contained HTML page."""
     from pu_diffusion_pipeline.reports.page import render_page
 
-    count = len(METHODS)
-    parts = [histories_samples_judgements_manifests[start : start + count] for start in range(0, 4 * count, count)]
-    histories, samples, judgements, manifests = parts
+    trained = [name for name in methods if METHODS[name].trains]
+    rest, parts = list(samples_judgements_histories_manifests), []
+    for count in (len(methods), len(methods), len(trained), len(trained)):
+        parts.append(rest[:count])
+        rest = rest[count:]
+    samples, judgements, histories, manifests = parts
     checked = load_parameters(parameters)
     return render_page(
         benchmark=checked.benchmark,
         comparison=comparison,
+        summary=summary,
+        paper_row=checked.paper_row,
         class_prior={**class_prior, "oracle": float(oracle_unlabeled["is_sensitive"].mean())},
         judge=judge_report,
         settings=checked.model_dump(mode="json"),
         manifests=manifests,
-        figures={"samples": draw_samples(*samples, *judgements), "curves": draw_curves(*histories)},
+        figures={"samples": draw_samples(*samples, *judgements), "curves": draw_curves(*histories, methods=trained)},
     )

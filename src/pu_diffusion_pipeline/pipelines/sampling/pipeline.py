@@ -5,8 +5,8 @@ from kedro.pipeline import Node, Pipeline
 from pu_diffusion_pipeline.pipelines.sampling import nodes
 
 
-def create_pipeline(method: str) -> Pipeline:
-    """From `<method>.model` to `<method>.samples`."""
+def create_pipeline(name: str, trains: bool) -> Pipeline:
+    """From `<method>.model`, or `initial_model` for a method that does not train, to `<method>.samples`."""
     sample = Pipeline(
         [
             Node(
@@ -17,4 +17,6 @@ def create_pipeline(method: str) -> Pipeline:
             )
         ]
     )
-    return Pipeline(Pipeline(sample, namespace="sampling", prefix_datasets_with_namespace=False), namespace=method)
+    grouped = Pipeline(sample, namespace="sampling", prefix_datasets_with_namespace=False)
+    start = {} if trains else {"model": "initial_model", "training_manifest": "initial_manifest"}
+    return Pipeline(grouped, namespace=name, inputs=start)

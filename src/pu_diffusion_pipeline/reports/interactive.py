@@ -1,0 +1,39 @@
+"""Interactive figures (plotly), previewed in kedro-viz."""
+
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from pu_diffusion_pipeline.reports.figures import BETA_PANELS
+
+
+def interactive_beta_curves(
+    points: pd.DataFrame, marks: dict[str, float], baseline: dict[str, float] | None
+) -> go.Figure:
+    """Figure 4 to hover over; arguments as in `figures.beta_curves`."""
+    figure = make_subplots(rows=1, cols=2, subplot_titles=list(BETA_PANELS.values()))
+    for column, metric in enumerate(BETA_PANELS, start=1):
+        up, down = points[f"{metric}_high"] - points[metric], points[metric] - points[f"{metric}_low"]
+        figure.add_trace(
+            go.Scatter(
+                x=points["beta"],
+                y=points[metric],
+                error_y={"type": "data", "array": up, "arrayminus": down},
+                mode="lines+markers",
+                name="PU",
+                line={"color": "#1f77b4"},
+                customdata=points["n"],
+                hovertemplate="beta %{x}<br>%{y:.4g}<br>n = %{customdata}",
+                showlegend=column == 1,
+            ),
+            row=1,
+            col=column,
+        )
+        if baseline is not None:
+            figure.add_hline(
+                baseline[metric], line_dash="dash", line_color="gray", annotation_text="unsupervised", row=1, col=column
+            )
+        for label, beta in marks.items():
+            figure.add_vline(beta, line_dash="dot", line_color="#d62728", annotation_text=label, row=1, col=column)
+        figure.update_xaxes(title_text="beta", row=1, col=column)
+    return figure.update_layout(template="plotly_white", margin={"t": 60})
