@@ -8,8 +8,8 @@ from torchvision.models import resnet34
 
 from conftest import REPO
 from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.images.encoders import load_imagenet_weights
 from pu_diffusion_pipeline.images.transforms import to_unit
-from pu_diffusion_pipeline.metrics.backbones import load_imagenet_weights
 from pu_diffusion_pipeline.metrics.judge import Judge, predicted_classes, train_judge
 from pu_diffusion_pipeline.parameters import Judge as JudgeSettings
 
@@ -38,7 +38,7 @@ def pictures(channels: int = 3) -> tuple[np.ndarray, np.ndarray]:
 
 def test_the_body_has_the_weights_of_the_file(imagenet):
     judge = Judge(3, 32, 2, (0,), "resnet34")
-    load_imagenet_weights(judge.body, imagenet)
+    load_imagenet_weights(judge.body, imagenet, "judge.weights", "do without")
     expected = torch.load(imagenet)
     got = judge.body.network.state_dict()
     assert all(torch.equal(got[name], value) for name, value in expected.items() if not name.startswith("fc."))
@@ -46,7 +46,7 @@ def test_the_body_has_the_weights_of_the_file(imagenet):
 
 def test_features_are_those_of_the_network_on_normalised_images(imagenet):
     judge = Judge(3, 16, 2, (0,), "resnet34").eval()
-    load_imagenet_weights(judge.body, imagenet)
+    load_imagenet_weights(judge.body, imagenet, "judge.weights", "do without")
     network = resnet34()
     network.load_state_dict(torch.load(imagenet))
     network.fc = torch.nn.Identity()
@@ -74,14 +74,14 @@ def test_weights_of_another_task_are_refused(tmp_path):
     path = tmp_path / "judge.pth"
     torch.save(resnet34(num_classes=10).state_dict(), path)
     with pytest.raises(InvalidInput, match=r"judge\.weights: .* is for 10 classes; expected .* ImageNet's 1000"):
-        load_imagenet_weights(Judge(3, 32, 2, (0,), "resnet34").body, str(path))
+        load_imagenet_weights(Judge(3, 32, 2, (0,), "resnet34").body, str(path), "judge.weights", "do without")
 
 
 def test_weights_of_another_network_are_refused(tmp_path):
     path = tmp_path / "other.pth"
     torch.save({"fc.weight": torch.zeros(1000, 5), "layer.weight": torch.zeros(3)}, path)
     with pytest.raises(InvalidInput, match="holds no ResNet-34"):
-        load_imagenet_weights(Judge(3, 32, 2, (0,), "resnet34").body, str(path))
+        load_imagenet_weights(Judge(3, 32, 2, (0,), "resnet34").body, str(path), "judge.weights", "do without")
 
 
 def test_weights_that_are_not_there_are_refused_naming_the_ways_out(tmp_path, monkeypatch):

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.images.weights import read_tensors, weights_file
 from pu_diffusion_pipeline.metrics.judge import Judge, batches
-from pu_diffusion_pipeline.metrics.weights import read_tensors, weights_file
 
 
 class Features(NamedTuple):

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pu_diffusion_pipeline.console import reporting
+from pu_diffusion_pipeline.images.encoders import load_imagenet_weights, resized
 from pu_diffusion_pipeline.images.image_set import ImageSet
 from pu_diffusion_pipeline.images.transforms import to_unit
-from pu_diffusion_pipeline.metrics.backbones import BACKBONES, load_imagenet_weights, resized
+from pu_diffusion_pipeline.metrics.backbones import BACKBONES
 from pu_diffusion_pipeline.parameters import Judge as JudgeSettings
 from pu_diffusion_pipeline.seeding import derive_seed
 
@@ -113,7 +114,7 @@ def train_judge(
         num_classes = int(classes.max()) + 1
         judge = Judge(images.shape[1], settings.image_size, num_classes, normal_classes, settings.architecture)
         if settings.architecture == "resnet34":
-            load_imagenet_weights(judge.body, settings.weights)
+            load_imagenet_weights(judge.body, settings.weights, "judge.weights", "use judge.architecture: lenet")
         judge = judge.to(device).train()
         rng = np.random.default_rng(derive_seed(settings.seed, "judge_batches"))
         num_batches = -(-len(images) // settings.batch_size)
