@@ -52,7 +52,7 @@ def kedro(*arguments: str) -> subprocess.CompletedProcess:
     ("arguments", "expected"),
     [
         (["--params=betta:0.15"], ["betta: unknown parameter; did you mean beta?"]),
-        (["--params=beta:1"], ["beta: must be a number in [0, 1) or 'estimated' (got 1)"]),
+        (["--params=beta:1"], ["beta: must be a number in [0, 1), 'estimated' or 'upper' (got 1)"]),
         (["--params=training.num_stepz:3"], ["training.num_stepz", "did you mean training.num_steps?"]),
         (["--env=mnist_evn"], ["no benchmark 'mnist_evn'", "mnist_even"]),
         (["--pipeline=train_pv"], ["no pipeline 'train_pv'. Did you mean train_pu?"]),

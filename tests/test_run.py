@@ -326,3 +326,15 @@ def test_runs_judged_by_another_judge_are_refused_in_one_table(finished_copy, ru
     path.write_text(json.dumps(record))
     with pytest.raises(InvalidInput, match=r"cannot stand in one table[\s\S]*judge_digest"):
         run(finished_copy, "summarize")
+
+
+def test_class_prior_leaves_estimate_methods_curve_and_scores(finished_run):
+    folder = finished_run / "data/04_feature/test/seed_0"
+    record = json.loads((folder / "class_prior.json").read_text())
+    assert {"estimate", "upper", "sampling_variability", "spread_of_methods", "warnings"} <= set(record)
+    methods = pd.read_csv(folder / "methods.csv").set_index("method")["estimate"]
+    assert methods["bbe_ratio"] == pytest.approx(record["estimate"])
+    assert json.loads((folder / "ratio_curve.json").read_text())["data"]
+    assert pd.read_parquet(folder / "scores.parquet").groupby("set").size().to_dict() == {
+        "labeled_sensitive": 24, "unlabeled": 110
+    }  # fmt: skip

@@ -57,7 +57,7 @@ def settings(parameters: Parameters, stage: str, method: str | None = None) -> d
     facts = None if method is None else METHODS[method]
     sections = STAGES[stage]
     if facts is not None and facts.uses_beta:
-        sections += ("beta",) if parameters.beta != "estimated" else ("beta", "class_prior")
+        sections += ("beta", "class_prior") if isinstance(parameters.beta, str) else ("beta",)
     without = _irrelevant(parameters, stage, facts)
     flat: dict[str, Any] = {}
     for section in sections:
@@ -79,6 +79,8 @@ def _irrelevant(parameters: Parameters, stage: str, method: Method | None) -> se
         without.add("denoiser")  # the pre-trained model brings its own
         if stage == "initial":
             without.add("seed")
+    if parameters.class_prior.encoder is None:
+        without.add("class_prior.encoder")
     if parameters.data.num_conditions is None:
         without |= {"data.num_conditions", "training.condition_dropout", "pretraining.condition_dropout"}
         without.add("sampling.guidance")

@@ -93,11 +93,14 @@ class Data(Section):
 class ClassPrior(Section):
     """Estimation of the share of sensitive images in U."""
 
+    model: Literal["mlp", "tedn", "cnn", "logistic"]
+    encoder: str | None
     folds: Annotated[int, Field(ge=2)] | Literal["auto"]
     repeats: Positive
     num_components: Positive
     num_epochs: Positive
     delta: Annotated[float, Field(gt=0, lt=1)]
+    num_resamples: Positive
 
 
 class Denoiser(Section):
@@ -227,7 +230,7 @@ class Parameters(Section):
 
     benchmark: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
     seed: Annotated[int, Field(ge=0, lt=2**32)]
-    beta: Fraction | Literal["estimated"]
+    beta: Fraction | Literal["estimated", "upper"]
     pretrained: str | None
     paper_row: str | None = Field(**NEUTRAL)
     compute: Compute
@@ -249,7 +252,7 @@ class Parameters(Section):
         try:
             return handler(value)
         except ValidationError:
-            raise ValueError("must be a number in [0, 1) or 'estimated'") from None
+            raise ValueError("must be a number in [0, 1), 'estimated' or 'upper'") from None
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> "Parameters":

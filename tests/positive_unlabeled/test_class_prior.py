@@ -11,7 +11,9 @@ from scipy.stats import norm
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.positive_unlabeled.class_prior import (
     ClassPrior,
+    assess,
     bbe_ratio,
+    check_sets,
     choose_beta,
     median_prior,
 )
@@ -339,3 +341,80 @@ def test_record_for_json_has_every_field():
     record = some_prior(0.1).as_dict()
     assert record["warnings"] == ["a reason"]
     assert ClassPrior(**{**record, "warnings": tuple(record["warnings"])}) == some_prior(0.1)
+
+
+# --- how far to trust it ----------------------------------------------------------------------------------------------
+
+
+def assessed(scores: Scores) -> tuple:
+    prior = bbe_ratio(scores)
+    return assess(prior, [prior], scores, 0.1, 50, 0)
+
+
+def log_odds(mean: float, scores: Scores) -> Scores:
+    """What a perfect model of S versus U gives for Gaussians `mean` apart."""
+
+    def value(x: np.ndarray) -> np.ndarray:
+        in_labeled, in_normal = norm(mean).pdf(x), norm(0).pdf(x)
+        return np.log(in_labeled / (BETA * in_labeled + (1 - BETA) * in_normal))
+
+    return Scores(*(value(part) for part in scores))
+
+
+def test_assessment_holds_the_estimate_between_its_resamples_and_every_method():
+    prior, spread, methods = assessed(log_odds(5, draws(gauss(5), gauss(0), 2_500, 27_500, 0)))
+    low, high = spread["sampling_variability"]
+    assert low < prior.estimate < high < prior.upper + 0.05
+    assert methods["bbe_ratio"] == prior.estimate
+    assert spread["spread_of_methods"][0] <= prior.estimate <= spread["spread_of_methods"][1]
+
+
+def test_methods_that_disagree_are_a_warning():
+    """Normal scores reach far into those of S: the methods differ in how they take it."""
+    prior, spread, _ = assessed(draws(gauss(1), gauss(0), 300, 900, 0))
+    low, high = spread["spread_of_methods"]
+    assert high - low > 0.05
+    assert [warning for warning in prior.warnings if "methods disagree" in warning]
+
+
+def test_without_an_estimate_there_is_nothing_to_assess():
+    prior, spread, methods = assessed(Scores(np.arange(5.0), np.arange(50.0)))
+    assert prior.estimate is None
+    assert methods == {}
+    assert set(spread.values()) == {None}
+
+
+def test_a_set_s_of_some_sensitive_classes_only_is_a_warning():
+    """Two sensitive classes with scores of their own; S has one of them, U both."""
+    rng = np.random.default_rng(0)
+    one, other, normal = rng.normal(6, 1, 1_250), rng.normal(4.5, 1, 1_250), rng.normal(0, 1, 25_000)
+    partial = Scores(rng.normal(6, 1, 2_500), np.concatenate([one, other, normal]))
+    fair = Scores(np.concatenate([rng.normal(6, 1, 1_250), rng.normal(4.5, 1, 1_250)]), partial.unlabeled)
+    assert [warning for warning in bbe_ratio(partial).warnings if "only part of the sensitive classes" in warning]
+    assert not bbe_ratio(fair).warnings
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_fair_s_is_no_warning(seed):
+    assert not bbe_ratio(draws(gauss(4), gauss(0), 2_500, 27_500, seed)).warnings
+
+
+def test_a_copy_of_s_in_u_is_refused():
+    images = np.random.default_rng(0).integers(0, 256, (60, 1, 8, 8), dtype=np.uint8)
+    check_sets(images[:20], images[20:])
+    check_sets(images[:20], images[15:])
+    with pytest.raises(InvalidInput, match=r"20 images of U are copies of images in S \(20\)"):
+        check_sets(images[:20], images)
+
+
+def test_the_bound_can_be_chosen_for_training():
+    prior = bbe_ratio(draws(gauss(4), gauss(0), 2_500, 27_500, 0))
+    chosen = choose_beta("upper", prior)
+    assert chosen["value"] == prior.upper > prior.estimate
+    assert "upper bound" in chosen["source"]
+
+
+@pytest.mark.parametrize("beta", ["estimated", "upper"])
+def test_a_set_u_that_looks_like_s_throughout_is_refused(beta):
+    with pytest.raises(InvalidInput, match=f"beta: {beta}, but U looks like S throughout"):
+        choose_beta(beta, bbe_ratio(Scores(np.zeros(40), np.zeros(90))))

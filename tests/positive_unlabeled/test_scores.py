@@ -2,7 +2,10 @@ import numpy as np
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
+from torchvision.models import resnet34
 
+from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.positive_unlabeled.score_models import SCORE_MODELS
 from pu_diffusion_pipeline.positive_unlabeled.scores import Scores, cross_fitted_scores
 
 
@@ -41,12 +44,66 @@ def test_s_is_the_side_with_the_larger_scores():
     assert result.labeled_sensitive.mean() > 0 > result.unlabeled.mean()
 
 
+@pytest.mark.parametrize("model", SCORE_MODELS)
 @pytest.mark.parametrize("num_folds", [2, 5])
-def test_no_image_is_scored_by_a_model_that_saw_it(num_folds):
+def test_no_image_is_scored_by_a_model_that_saw_it(num_folds, model):
     """S is drawn from U: a long fit separates what it memorised, and nothing else."""
     images = noise_images(600, 0)
-    result = scores(images[:300], images[300:], num_folds=num_folds, num_components=64, num_epochs=60)
+    result = scores(
+        images[:300],
+        images[300:],
+        num_folds=num_folds,
+        num_components=64,
+        num_epochs=60 if model == "mlp" else 20,
+        model=model,
+    )
     assert abs(auc(result) - 0.5) < 0.08
+
+
+@pytest.mark.parametrize("model", SCORE_MODELS)
+def test_every_model_tells_sets_apart_and_gives_the_same_scores_again(model):
+    labeled, unlabeled = bright_images(60, 1), noise_images(200, 2)
+    result = scores(labeled, unlabeled, model=model, num_epochs=8)
+    assert auc(result) > 0.95
+    assert same(result, scores(labeled, unlabeled, model=model, num_epochs=8))
+
+
+def test_an_unknown_model_is_refused_naming_the_known_ones():
+    with pytest.raises(InvalidInput, match=r"class_prior\.model must be one of mlp, tedn, cnn, logistic, got 'svm'"):
+        scores(noise_images(30, 1), noise_images(30, 2), model="svm")
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory) -> str:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("encoder") / "resnet34.pth"
+    torch.save(resnet34().state_dict(), path)
+    return str(path)
+
+
+def test_features_of_an_encoder_take_the_place_of_pixels(encoder):
+    result = scores(bright_images(24, 1), noise_images(40, 2), encoder=encoder)
+    assert auc(result) > 0.95
+    assert not same(result, scores(bright_images(24, 1), noise_images(40, 2)))
+
+
+def test_an_encoder_that_gives_no_numbers_is_refused(encoder, tmp_path):
+    state = torch.load(encoder)
+    state["conv1.weight"] = torch.full_like(state["conv1.weight"], float("nan"))
+    torch.save(state, tmp_path / "damaged.pth")
+    with pytest.raises(InvalidInput, match=r"class_prior\.encoder: expected finite features"):
+        scores(bright_images(24, 1), noise_images(40, 2), encoder=str(tmp_path / "damaged.pth"))
+
+
+def test_an_encoder_does_not_go_with_a_model_that_reads_images(encoder):
+    with pytest.raises(InvalidInput, match=r"class_prior\.encoder does not go with class_prior\.model cnn"):
+        scores(bright_images(24, 1), noise_images(40, 2), encoder=encoder, model="cnn")
+
+
+def test_principal_components_of_many_images_are_fitted_on_a_part(monkeypatch):
+    monkeypatch.setattr("pu_diffusion_pipeline.positive_unlabeled.scores.MOST_FOR_PCA", 100)
+    monkeypatch.setattr("pu_diffusion_pipeline.positive_unlabeled.scores.SLICE", 64)
+    assert auc(scores(bright_images(60, 1), noise_images(400, 2))) > 0.95
 
 
 def test_hidden_sensitive_images_score_like_s_although_they_are_labelled_u():

@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pu_diffusion_pipeline.reports.figures import sample_grids, training_curves
+from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores
+from pu_diffusion_pipeline.reports.figures import ratio_figure, sample_grids, training_curves
 from pu_diffusion_pipeline.reports.page import describe_prior, render_page, summarize
+from pu_diffusion_pipeline.reports.tables import methods_table
 
 EVIL = "<script>alert('x')</script>"
 
@@ -46,6 +48,10 @@ def prior(**changes) -> dict:
         "delta": 0.1,
         "num_labeled_above": 123,
         "num_unlabeled_above": 456,
+        "share_of_labeled_above": 0.8,
+        "sampling_variability": [0.08, 0.1],
+        "spread_of_repeats": [0.09, 0.095],
+        "auc": 0.93,
         "oracle": 1 / 11,
         "warnings": [],
     }
@@ -71,6 +77,7 @@ def page(**changes) -> str:
         "summary": pd.DataFrame({"n": [1, 1, 1]}),
         "paper_row": None,
         "class_prior": prior(),
+        "prior_methods": methods_table({"bbe_ratio": 0.0923, "menon": float("nan")}),
         "judge": {
             "accuracy": 0.9846,
             "normal_recall": 0.99123,
@@ -84,6 +91,7 @@ def page(**changes) -> str:
         + [{**manifest, "method": "pu", "beta": {"value": 0.1, "source": "parameter"}}],
         "figures": {
             "samples": sample_grids({method: (images, np.zeros(4, dtype=bool)) for method in methods}, columns=2),
+            "ratio": ratio_figure(Scores(np.arange(30.0), np.arange(50.0)), prior()),
             "curves": training_curves(dict.fromkeys(methods, history)),
         },
     }
@@ -151,11 +159,11 @@ def test_page_shows_judge_prior_settings_and_manifests(rendered):
     assert "unsupervised 700 61.5 123456 cpu fp32 – 0123456789ab" in text
 
 
-def test_page_holds_both_figures(rendered):
+def test_page_holds_every_figure(rendered):
     reader = Reader(rendered)
     encoded = next(attributes["src"] for tag, attributes in reader.tags if tag == "img").partition(",")[2]
     assert Image.open(io.BytesIO(base64.b64decode(encoded))).format == "PNG"
-    assert sum(tag == "svg" for tag, _ in reader.tags) == 1
+    assert sum(tag == "svg" for tag, _ in reader.tags) == 2
 
 
 def test_text_from_outside_is_escaped():

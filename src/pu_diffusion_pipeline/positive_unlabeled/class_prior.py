@@ -1,22 +1,22 @@
-"""The share beta of sensitive images in U, estimated from scores of S and U (two samples, not one with hidden labels).
+"""The share beta of sensitive images in U: an estimate with its bound, how far to trust it, the beta to train with."""
 
-For every score and threshold c: r(c) = P_U(score >= c) / P_S(score >= c) = beta + (1 - beta) P_N / P_S >= beta. So the
-smallest r is an upper bound, and equals beta if some threshold leaves no normal image above it ("irreducible").
-"""
-
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from pu_diffusion_pipeline.errors import InvalidInput
-from pu_diffusion_pipeline.positive_unlabeled.scores import Scores
+from pu_diffusion_pipeline.positive_unlabeled.estimators import ESTIMATORS, LARGEST, estimate_with_all
+from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores, ratio_curve, resampled_estimates
+from pu_diffusion_pipeline.seeding import numpy_generator
 
 FEWEST = 20  # images in S
 SMALLEST = 0.005  # an estimate below it would train the unsupervised baseline under another name
-LARGEST = 0.95
 UNRELIABLE_AUC = 0.6
 UNRELIABLE_SHARE = 0.1
+LARGEST_DISAGREEMENT = 0.05  # between estimators on the same scores
+PARTIAL_COVERAGE_P = 0.001
 
 
 @dataclass(frozen=True)
@@ -57,76 +57,144 @@ def bbe_ratio(scores: Scores, delta: float = 0.1) -> ClassPrior:
         scores: out-of-fold scores of S and U; any strictly increasing transform gives the same result.
         delta: the bound fails with at most this probability.
     """
-    labeled, unlabeled = np.sort(scores.labeled_sensitive), np.sort(scores.unlabeled)
-    num_labeled, num_unlabeled = len(labeled), len(unlabeled)
+    num_labeled = len(scores.labeled_sensitive)
     if num_labeled < FEWEST:  # with a single one, a fold has none to fit on and its scores are not finite
         reason = f"S has {num_labeled} images; an estimate needs at least {FEWEST}"
         return ClassPrior(None, 1.0, 0.0, 0, 0, 0.5, (reason,))
-    if not (np.isfinite(labeled).all() and np.isfinite(unlabeled).all()):
+    if not all(np.isfinite(part).all() for part in scores):
         raise InvalidInput("class prior: a score is not finite")
-    width_labeled, width_unlabeled = (np.sqrt(np.log(4 / delta) / (2 * n)) for n in (num_labeled, num_unlabeled))
-    # Between two scores of S only q_U changes, and it is smallest just at the next score of S.
-    above_labeled = num_labeled - np.searchsorted(labeled, labeled, side="left")
-    above_unlabeled = num_unlabeled - np.searchsorted(unlabeled, labeled, side="left")
-    share_labeled, share_unlabeled = above_labeled / num_labeled, above_unlabeled / num_unlabeled
-    usable = share_labeled > width_labeled
-    bound = np.full(num_labeled, np.inf)
-    bound[usable] = (share_unlabeled[usable] + width_unlabeled) / (share_labeled[usable] - width_labeled)
-    best = int(np.argmin(bound))
-    estimate = float(np.clip(share_unlabeled[best] / share_labeled[best], 0.0, LARGEST))
+    curve = ratio_curve(scores)
+    ratio, bound, place = curve.best(delta)
     result = ClassPrior(
-        estimate=estimate,
-        upper=float(min(bound[best], 1.0)),
-        share_of_labeled_above=float(share_labeled[best]),
-        num_labeled_above=int(above_labeled[best]),
-        num_unlabeled_above=int(above_unlabeled[best]),
-        auc=_auc(labeled, unlabeled),
+        estimate=float(np.clip(ratio, 0.0, LARGEST)),
+        upper=float(min(bound, 1.0)),
+        share_of_labeled_above=float(curve.share_labeled[place]),
+        num_labeled_above=int(curve.above_labeled[place]),
+        num_unlabeled_above=int(curve.above_unlabeled[place]),
+        auc=_auc(scores),
     )
-    return _with_warnings(result)
+    return replace(result, warnings=(*_of_estimate(result), *_of_coverage(scores, curve.threshold[place])))
 
 
-def median_prior(priors: list[ClassPrior]) -> ClassPrior:
+def median_prior(priors: Sequence[ClassPrior]) -> ClassPrior:
     """The repeat whose estimate is the (lower) median."""
     if any(prior.estimate is None for prior in priors):
         return priors[0]
     return sorted(priors, key=lambda prior: prior.estimate)[(len(priors) - 1) // 2]
 
 
+def assess(
+    prior: ClassPrior, repeats: Sequence[ClassPrior], scores: Scores, delta: float, num_resamples: int, seed: int
+) -> tuple[ClassPrior, dict[str, Any], dict[str, float]]:
+    """How far to trust an estimate.
+
+    Args:
+        prior: the estimate, one of `repeats`.
+        repeats: estimates of every repetition of the fit.
+        scores: those of `prior`.
+        delta: as in `bbe_ratio`.
+        num_resamples: bootstrap samples.
+        seed: of the bootstrap.
+
+    Returns:
+        The prior with all its warnings; its `sampling_variability` (percentiles 2.5 and 97.5 of a bootstrap without
+        refits: not a confidence interval, since the bias of the fit is not in it), `spread_of_repeats` and
+        `spread_of_methods`; and every method's value.
+    """
+    if prior.estimate is None:
+        return prior, {"sampling_variability": None, "spread_of_repeats": None, "spread_of_methods": None}, {}
+    methods = estimate_with_all(scores)
+    drawn = resampled_estimates(scores, delta, num_resamples, numpy_generator(seed, "class_prior_bootstrap"))
+    counted = [value for name, value in methods.items() if not ESTIMATORS[name].is_baseline and np.isfinite(value)]
+    estimates = [one.estimate for one in repeats]
+    spread = {
+        "sampling_variability": [float(np.clip(np.percentile(drawn, level), 0, 1)) for level in (2.5, 97.5)],
+        "spread_of_repeats": [min(estimates), max(estimates)],
+        "spread_of_methods": [min(counted), max(counted)],
+    }
+    warnings = prior.warnings
+    if max(counted) - min(counted) > LARGEST_DISAGREEMENT:
+        warnings += (f"methods disagree: from {min(counted):.3f} to {max(counted):.3f} on the same scores",)
+    return replace(prior, warnings=warnings), spread, methods
+
+
+def check_sets(labeled_sensitive: np.ndarray, unlabeled: np.ndarray) -> None:
+    """Refuse sets that hold the same images.
+
+    Args:
+        labeled_sensitive: S, (M, C, H, W) uint8.
+        unlabeled: U, (N, C, H, W) uint8.
+
+    Raises:
+        InvalidInput: most of S is in U too; S and U must be drawn apart.
+    """
+    known = {hash(image.tobytes()) for image in labeled_sensitive}
+    copies = sum(hash(image.tobytes()) in known for image in unlabeled)
+    if copies > len(labeled_sensitive) / 2:
+        raise InvalidInput(
+            f"class prior: {copies} images of U are copies of images in S ({len(labeled_sensitive)}); S must be a "
+            "sample of its own, not a part of U"
+        )
+
+
 def choose_beta(beta: float | str, prior: ClassPrior) -> dict[str, Any]:
     """The value training uses and where it came from.
 
     Args:
-        beta: a number, or `estimated`.
+        beta: a number, `estimated`, or `upper` for the bound.
         prior: the estimate.
 
     Raises:
-        InvalidInput: `estimated` was asked for and there is no usable estimate.
+        InvalidInput: the estimate was asked for and there is no usable one.
     """
-    if beta != "estimated":
+    if beta not in ("estimated", "upper"):
         return {"value": float(beta), "source": "parameter"}
     if prior.estimate is None:
-        raise InvalidInput(f"beta: estimated, but there is no estimate ({'; '.join(prior.warnings)}). Give a number.")
+        raise InvalidInput(f"beta: {beta}, but there is no estimate ({'; '.join(prior.warnings)}). Give a number.")
     if prior.estimate < SMALLEST:
         raise InvalidInput(
-            f"beta: estimated, but the estimate is {prior.estimate:.4f}: S seems to have nothing in common with U, and "
+            f"beta: {beta}, but the estimate is {prior.estimate:.4f}: S seems to have nothing in common with U, and "
             "training would be unsupervised. Check S, or give a number."
         )
+    if prior.estimate >= LARGEST:
+        raise InvalidInput(
+            f"beta: {beta}, but U looks like S throughout (estimate {prior.estimate:.2f}, AUC {prior.auc:.2f}): it may "
+            "be a copy of S, or the score cannot tell them apart. Check S, or give a number."
+        )
+    if beta == "upper":
+        return {"value": min(prior.upper, LARGEST), "source": "class prior, upper bound of BBE-ratio"}
     return {"value": prior.estimate, "source": "class prior, BBE-ratio (if irreducible)"}
 
 
-def _auc(labeled: np.ndarray, unlabeled: np.ndarray) -> float:
+def _auc(scores: Scores) -> float:
     from sklearn.metrics import roc_auc_score
 
-    truth = np.concatenate([np.ones(len(labeled)), np.zeros(len(unlabeled))])
-    return float(roc_auc_score(truth, np.concatenate([labeled, unlabeled])))
+    truth = np.repeat([1, 0], [len(part) for part in scores])
+    return float(roc_auc_score(truth, np.concatenate(scores)))
 
 
-def _with_warnings(prior: ClassPrior) -> ClassPrior:
+def _of_estimate(prior: ClassPrior) -> list[str]:
     warnings = []
     if prior.auc < UNRELIABLE_AUC:
         warnings.append(f"unreliable: S and U are hardly told apart (AUC {prior.auc:.2f})")
     if prior.share_of_labeled_above < UNRELIABLE_SHARE:
         warnings.append(f"unreliable: rests on {prior.num_labeled_above} images of S")
-    if prior.estimate < SMALLEST:
+    if prior.estimate is not None and prior.estimate < SMALLEST:
         warnings.append("too small to train with: S seems to have nothing in common with U")
-    return ClassPrior(**{**asdict(prior), "warnings": tuple(warnings)})
+    return warnings
+
+
+def _of_coverage(scores: Scores, threshold: float) -> list[str]:
+    """Above the threshold U holds sensitive images only, as S does: if S is a fair sample, their scores agree."""
+    from scipy.stats import ks_2samp
+
+    above = [part[part >= threshold] for part in scores]
+    if min(map(len, above)) < FEWEST or np.ptp(np.concatenate(above)) == 0:
+        return []
+    p_value = float(ks_2samp(*above).pvalue)
+    if p_value >= PARTIAL_COVERAGE_P:
+        return []
+    return [
+        "S may cover only part of the sensitive classes: above the threshold its scores differ from U's "
+        f"(p {p_value:.1g}); the estimate is then too low"
+    ]

@@ -3,28 +3,24 @@
 A score that grows with P(S | x) keeps all that the estimation of the class prior needs (Jain et al. 2016).
 """
 
-from typing import NamedTuple
+from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.images.encoders import IMAGENET_SIZE, ResNet34, load_imagenet_weights, resized
+from pu_diffusion_pipeline.images.transforms import to_unit
+from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores
+from pu_diffusion_pipeline.positive_unlabeled.score_models import SCORE_MODELS
 from pu_diffusion_pipeline.seeding import derive_seed, numpy_generator
 
 LARGE = 1_000  # images in S from which two folds are enough
-MAX_SIDE = 32  # larger images are averaged down before PCA
-
-
-class Scores(NamedTuple):
-    """Out-of-fold scores, larger for images that look more like S.
-
-    Attributes:
-        labeled_sensitive: (M,) float64.
-        unlabeled: (N,) float64.
-    """
-
-    labeled_sensitive: np.ndarray
-    unlabeled: np.ndarray
+MAX_SIDE = 32  # larger images are averaged down
+MOST_FOR_PCA = 10_000  # images that the principal components are fitted on
+SLICE = 2_048  # images in memory as floats at a time
+ENCODED = 64  # of them in the encoder at a time
 
 
 def cross_fitted_scores(
@@ -35,69 +31,96 @@ def cross_fitted_scores(
     num_components: int,
     num_epochs: int,
     seed: int,
+    model: str = "mlp",
+    encoder: str | None = None,
 ) -> Scores:
-    """Logits of a class-balanced MLP (256-128) on whitened principal components.
+    """Logits of a class-balanced model of S versus U, each image's from a fold that it was not in.
 
     Args:
         labeled_sensitive: S, (M, C, H, W) uint8.
         unlabeled: U, (N, C, H, W) uint8.
         num_folds: number of folds, or `auto`: 2 for M >= 1,000, else 5.
-        num_components: principal components of S and U together.
+        num_components: whitened principal components of S and U together, which all models but `cnn` read.
         num_epochs: passes of each fit; few, since a long fit memorises S.
         seed: seed of folds, initial weights and batches.
+        model: one of `score_models.SCORE_MODELS`.
+        encoder: file of torchvision's ResNet-34 weights for ImageNet, whose features take the place of pixels.
+
+    Raises:
+        InvalidInput: unknown model, no such encoder, features that are not finite.
     """
-    num_labeled = len(labeled_sensitive)
+    if model not in SCORE_MODELS:
+        raise InvalidInput(f"class_prior.model must be one of {', '.join(SCORE_MODELS)}, got {model!r}")
+    kind, num_labeled = SCORE_MODELS[model], len(labeled_sensitive)
+    if kind.reads_images and encoder is not None:
+        raise InvalidInput(f"class_prior.encoder does not go with class_prior.model {model}, which reads images")
     if num_folds == "auto":
         num_folds = 2 if num_labeled >= LARGE else 5
-    features = _features(np.concatenate([_small(labeled_sensitive), _small(unlabeled)]), num_components, seed)
+    sets = (labeled_sensitive, unlabeled)
+    if kind.reads_images:
+        side = _small(labeled_sensitive[:1]).shape[-2:]
+        flat = np.concatenate([part for images in sets for part in _slices(images)])
+        features = torch.from_numpy(flat.reshape(len(flat), -1, *side))
+    else:
+        features = _components(sets, num_components, seed, None if encoder is None else _open_encoder(encoder))
     is_labeled = torch.arange(len(features)) < num_labeled
     fold = torch.from_numpy(_folds(num_labeled, len(unlabeled), int(num_folds), seed))
-    logits = torch.empty(len(features))
+    logits = np.empty(len(features))
     for held_out in range(int(num_folds)):
         fit, rest = fold != held_out, fold == held_out
-        model = _fit(features[fit], is_labeled[fit], num_epochs, derive_seed(seed, "score_model", held_out))
-        with torch.inference_mode():
-            logits[rest] = model(features[rest]).squeeze(1)
-    values = logits.double().numpy()
-    return Scores(values[:num_labeled], values[num_labeled:])
+        score = kind.fit(features[fit], is_labeled[fit], num_epochs, derive_seed(seed, "score_model", held_out))
+        logits[rest.numpy()] = score(features[rest]).double().numpy()
+    return Scores(logits[:num_labeled], logits[num_labeled:])
 
 
 def _small(images: np.ndarray) -> np.ndarray:
-    """(N, D) float32 in [0, 1]; images above MAX_SIDE are averaged over blocks."""
+    """(N, C, h, w) float32 in [0, 1]; images above MAX_SIDE are averaged over blocks."""
     step = max(1, -(-images.shape[-1] // MAX_SIDE))
     side = images.shape[-1] // step * step
     blocks = images[:, :, :side, :side].reshape(*images.shape[:2], side // step, step, side // step, step)
-    return blocks.mean(axis=(3, 5), dtype=np.float32).reshape(len(images), -1) / 255.0
+    return blocks.mean(axis=(3, 5), dtype=np.float32) / 255.0
 
 
-def _features(flat: np.ndarray, num_components: int, seed: int) -> Tensor:
+def _slices(images: np.ndarray, encoder: ResNet34 | None = None) -> Iterator[np.ndarray]:
+    """(n, D) float32: pixels of reduced images or features of the encoder, some images at a time."""
+    for start in range(0, len(images), SLICE):
+        part = np.ascontiguousarray(images[start : start + SLICE])
+        if encoder is None:
+            yield _small(part).reshape(len(part), -1)
+            continue
+        with torch.inference_mode():
+            batches = to_unit(torch.from_numpy(part)).split(ENCODED)
+            found = torch.cat([encoder(resized(rows, IMAGENET_SIZE)) for rows in batches])
+        if not torch.isfinite(found).all():
+            raise InvalidInput("class_prior.encoder: expected finite features, got some that are not")
+        yield found.numpy()
+
+
+def _components(sets: tuple[np.ndarray, ...], num_components: int, seed: int, encoder: ResNet34 | None) -> Tensor:
+    """(M + N, d) whitened principal components, fitted on a random part if there are many images."""
     from sklearn.decomposition import PCA
 
-    num_components = min(num_components, *flat.shape)
-    pca = PCA(num_components, whiten=True, svd_solver="randomized", random_state=derive_seed(seed, "pca"))
-    return torch.from_numpy(pca.fit_transform(flat).astype(np.float32))
+    total = sum(len(part) for part in sets)
+    chosen = np.zeros(total, dtype=bool)
+    chosen[numpy_generator(seed, "pca").permutation(total)[:MOST_FOR_PCA]] = True
+    parts = np.split(chosen, [len(sets[0])])
+    sample = np.concatenate(
+        [part for images, rows in zip(sets, parts, strict=True) for part in _slices(images[rows], encoder)]
+    )
+    pca = PCA(
+        min(num_components, *sample.shape), whiten=True, svd_solver="randomized", random_state=derive_seed(seed, "pca")
+    ).fit(sample)
+    found = [pca.transform(part) for images in sets for part in _slices(images, encoder)]
+    return torch.from_numpy(np.concatenate(found).astype(np.float32))
+
+
+def _open_encoder(path: str) -> ResNet34:
+    encoder = ResNet34()
+    load_imagenet_weights(encoder, path, "class_prior.encoder", "set it to null")
+    return encoder.eval()
 
 
 def _folds(num_labeled: int, num_unlabeled: int, num_folds: int, seed: int) -> np.ndarray:
     """(M + N,) fold numbers, S and U spread evenly over the folds."""
     rng = numpy_generator(seed, "folds")
     return np.concatenate([rng.permutation(np.arange(count) % num_folds) for count in (num_labeled, num_unlabeled)])
-
-
-def _fit(features: Tensor, is_labeled: Tensor, num_epochs: int, seed: int, batch_size: int = 256) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = nn.Sequential(
-            nn.Linear(features.shape[1], 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, 1)
-        )
-    generator = torch.Generator().manual_seed(seed)
-    targets = is_labeled.float()
-    balance = (1 - targets).sum() / targets.sum()  # S and U weigh the same
-    loss = nn.BCEWithLogitsLoss(pos_weight=balance)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-4)
-    for _ in range(num_epochs):
-        for rows in torch.randperm(len(features), generator=generator).split(batch_size):
-            optimizer.zero_grad()
-            loss(model(features[rows]).squeeze(1), targets[rows]).backward()
-            optimizer.step()
-    return model.eval()

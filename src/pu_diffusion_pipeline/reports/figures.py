@@ -2,11 +2,14 @@
 
 import base64
 import io
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
+
+from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores, ratio_curve
 
 FRAME = (214, 39, 40)  # red
 SMALLEST_SHOWN = 1e-30
@@ -96,6 +99,28 @@ def beta_curves(points: pd.DataFrame, marks: dict[str, float], baseline: dict[st
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(fontsize=8, frameon=False)
+    return figure
+
+
+def ratio_figure(scores: Scores, prior: dict[str, Any]) -> Figure:
+    """r(c) and its bound against the share of S above c; the estimate is r where the bound is smallest.
+
+    Args:
+        scores: of S and U.
+        prior: the class prior's record, with the true share as `oracle`.
+    """
+    figure = Figure(figsize=(6.2, 3.4), layout="constrained")
+    axes = figure.subplots()
+    curve = ratio_curve(scores)
+    axes.plot(curve.share_labeled, curve.ratio, linewidth=1.3, label="r(c) = share of U / share of S")
+    axes.plot(curve.share_labeled, curve.bound(prior["delta"]), linewidth=1.1, linestyle=":", label="bound")
+    if prior["estimate"] is not None:
+        axes.plot([prior["share_of_labeled_above"]], [prior["estimate"]], "o", color="tab:red", label="estimate")
+    axes.axhline(prior["oracle"], color="tab:gray", linestyle="--", linewidth=1, label="true share")
+    axes.set(xlabel="share of S with a score above c", ylim=(0, min(1.0, 3 * max(prior["oracle"], prior["upper"]))))
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(fontsize=8, frameon=False)
     return figure
 
 

@@ -1,9 +1,13 @@
 """Interactive figures (plotly), previewed in kedro-viz."""
 
+from typing import Any
+
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores, ratio_curve
 from pu_diffusion_pipeline.reports.figures import BETA_PANELS
 
 
@@ -37,3 +41,23 @@ def interactive_beta_curves(
             figure.add_vline(beta, line_dash="dot", line_color="#d62728", annotation_text=label, row=1, col=column)
         figure.update_xaxes(title_text="beta", row=1, col=column)
     return figure.update_layout(template="plotly_white", margin={"t": 60})
+
+
+def interactive_ratio_curve(scores: Scores, record: dict[str, Any]) -> go.Figure:
+    """r(c) and its bound against the share of S above c: the estimate is r where the bound is smallest.
+
+    Args:
+        scores: of S and U.
+        record: the class prior's.
+    """
+    figure = go.Figure()
+    if record["estimate"] is not None:
+        curve = ratio_curve(scores)
+        shown = np.unique(np.linspace(0, len(curve.threshold) - 1, 500).astype(int))
+        share, bound = curve.share_labeled[shown], curve.bound(record["delta"])
+        figure.add_scatter(x=share, y=curve.ratio[shown], name="r(c)")
+        figure.add_scatter(x=share, y=np.where(np.isfinite(bound), bound, np.nan)[shown], name="bound")
+        figure.add_hline(record["estimate"], line_dash="dash", line_color="gray", annotation_text="estimate")
+        figure.add_vline(record["share_of_labeled_above"], line_dash="dash", line_color="gray")
+    figure.update_yaxes(title_text="share of U / share of S", range=[0, 1])
+    return figure.update_layout(template="plotly_white", xaxis_title="share of S above c")

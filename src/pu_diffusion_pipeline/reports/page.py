@@ -19,6 +19,7 @@ def render_page(
     summary: pd.DataFrame,
     paper_row: str | None,
     class_prior: dict[str, Any],
+    prior_methods: pd.DataFrame,
     judge: dict[str, Any],
     settings: dict[str, Any],
     manifests: Iterable[dict[str, Any]],
@@ -32,10 +33,11 @@ def render_page(
         summary: `runs.summarize`, over all finished runs.
         paper_row: the benchmark's row in the paper's tables.
         class_prior: the estimate's record, with the true share as `oracle`.
+        prior_methods: `tables.methods_table`.
         judge: what `assess_judge` returned.
         settings: all parameters.
         manifests: the training manifests, in the order of the table.
-        figures: `samples` (as PNG) and `curves` (as SVG).
+        figures: `samples` (as PNG), `curves` and `ratio` (as SVG).
     """
     template = Environment(loader=PackageLoader(__package__, "."), autoescape=True).get_template("page.html.jinja")
     return template.render(
@@ -45,6 +47,9 @@ def render_page(
         over_seeds=describe(summary, paper_row) if (summary["n"] > 1).any() else None,
         summary=summarize(comparison),
         class_prior=describe_prior(class_prior),
+        prior_warnings=class_prior["warnings"],
+        prior_methods=prior_methods,
+        ratio_svg=to_svg(figures["ratio"]),
         judge=judge,
         settings=settings,
         manifests=list(manifests),
@@ -68,8 +73,12 @@ def describe_prior(prior: dict[str, Any]) -> str:
     """The class prior in a sentence."""
     if prior["estimate"] is None:
         return "No estimate: " + "; ".join(prior["warnings"]) + "."
+    low, high = prior["sampling_variability"]
+    first, last = prior["spread_of_repeats"]
     return (
         f"{prior['estimate']:.4f} if irreducible, at most {prior['upper']:.4f} "
         f"(bound that fails with probability {prior['delta']:g}; approximate); {prior['num_labeled_above']} images "
-        f"of S and {prior['num_unlabeled_above']} of U lie above the threshold. True share in U: {prior['oracle']:.4f}."
+        f"of S and {prior['num_unlabeled_above']} of U lie above the threshold. Sampling variability {low:.4f} to "
+        f"{high:.4f}, repeated fits {first:.4f} to {last:.4f}, S versus U AUC {prior['auc']:.3f}. "
+        f"True share in U: {prior['oracle']:.4f}."
     )

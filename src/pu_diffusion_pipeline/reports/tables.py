@@ -93,3 +93,21 @@ def show_comparison(table: pd.DataFrame, title: str) -> None:
     console = rich.get_console()
     width = max(console.width, 140) if not console.is_terminal else None
     console.print(shown, width=width, soft_wrap=True)
+
+
+def methods_table(methods: dict[str, float]) -> pd.DataFrame:
+    """Estimators of the class prior by name: columns method, estimate, source, kind."""
+    from pu_diffusion_pipeline.positive_unlabeled.estimators import ESTIMATORS
+
+    return pd.DataFrame(
+        [
+            {
+                "method": name,
+                "estimate": value,
+                "source": ESTIMATORS[name].source,
+                "kind": "baseline" if ESTIMATORS[name].is_baseline else "default" if name == "bbe_ratio" else "check",
+            }
+            for name, value in methods.items()
+        ],
+        columns=["method", "estimate", "source", "kind"],
+    )

@@ -12,7 +12,7 @@ def create_pipeline() -> Pipeline:
             Node(
                 nodes.estimate_class_prior,
                 ["unlabeled_images", "labeled_sensitive_images", "parameters"],
-                ["class_prior", "class_prior_scores"],
+                ["class_prior", "class_prior_methods", "class_prior_scores", "class_prior_curve"],
                 name="estimate_class_prior",
             ),
             Node(nodes.choose_beta, ["class_prior", "parameters"], "beta", name="choose_beta"),

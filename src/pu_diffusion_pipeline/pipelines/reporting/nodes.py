@@ -145,6 +145,8 @@ def render_report(
     comparison: pd.DataFrame,
     summary: pd.DataFrame,
     class_prior: dict[str, Any],
+    class_prior_methods: pd.DataFrame,
+    class_prior_scores: pd.DataFrame,
     oracle_unlabeled: pd.DataFrame,
     judge_report: dict[str, Any],
     parameters: dict[str, Any],
@@ -152,6 +154,8 @@ def render_report(
     methods: list[str],
 ) -> str:
     """The self-contained HTML page."""
+    from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores
+    from pu_diffusion_pipeline.reports.figures import ratio_figure
     from pu_diffusion_pipeline.reports.page import render_page
 
     trained = [name for name in methods if METHODS[name].trains]
@@ -161,14 +165,22 @@ def render_report(
         rest = rest[count:]
     samples, judgements, histories, manifests = parts
     checked = load_parameters(parameters)
+    prior = {**class_prior, "oracle": float(oracle_unlabeled["is_sensitive"].mean())}
+    by_set = dict(list(class_prior_scores.groupby("set")["score"]))
+    scores = Scores(*(by_set[name].to_numpy() for name in Scores._fields))
     return render_page(
         benchmark=checked.benchmark,
         comparison=comparison,
         summary=summary,
         paper_row=checked.paper_row,
-        class_prior={**class_prior, "oracle": float(oracle_unlabeled["is_sensitive"].mean())},
+        class_prior=prior,
+        prior_methods=class_prior_methods,
         judge=judge_report,
         settings=checked.model_dump(mode="json"),
         manifests=manifests,
-        figures={"samples": draw_samples(*samples, *judgements), "curves": draw_curves(*histories, methods=trained)},
+        figures={
+            "samples": draw_samples(*samples, *judgements),
+            "curves": draw_curves(*histories, methods=trained),
+            "ratio": ratio_figure(scores, prior),
+        },
     )

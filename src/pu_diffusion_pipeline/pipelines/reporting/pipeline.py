@@ -82,7 +82,8 @@ def create_pipeline(methods: Iterable[str]) -> Pipeline:
             Node(
                 _of(nodes.render_report, methods=methods),
                 [
-                    *("comparison", "summary", "class_prior", "oracle_unlabeled", "judge_report", "parameters"),
+                    *("comparison", "summary", "class_prior", "class_prior_methods", "class_prior_scores"),
+                    *("oracle_unlabeled", "judge_report", "parameters"),
                     *each("samples"),
                     *each("judgements"),
                     *each("training_history", trained),
