@@ -97,8 +97,8 @@ def _project_to_simplex(values: np.ndarray) -> np.ndarray:
 def penalized_l1(scores: Scores, num_centres: int = 100, num_folds: int = 5) -> float:
     """penL1 (Christoffel et al. 2016): beta = argmin over t of sum_l max(0, b_l(t))^2 / lambda - t + 1.
 
-    b_l(t) = t mean_S phi_l - mean_U phi_l with Gaussian bumps phi_l around scores of S and of U (of U only, sets that do
-    not overlap would give 1, not 0). Width and lambda are chosen for each t by the cross-validated score -a' b with
+    b_l(t) = t mean_S phi_l - mean_U phi_l with Gaussian bumps phi_l around scores of S and of U (of U only, sets that
+    do not overlap would give 1, not 0). Width and lambda are chosen for each t by the cross-validated score -a' b with
     a_l = max(0, b_l) / lambda.
     """
     labeled, unlabeled = _sample(scores, MOST_SCORES, MOST_SCORES)
