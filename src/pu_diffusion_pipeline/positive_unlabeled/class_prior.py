@@ -191,7 +191,7 @@ def _of_coverage(scores: Scores, threshold: float) -> list[str]:
     above = [part[part >= threshold] for part in scores]
     if min(map(len, above)) < FEWEST or np.ptp(np.concatenate(above)) == 0:
         return []
-    p_value = float(ks_2samp(*above).pvalue)
+    p_value = float(ks_2samp(*above, method="asymp").pvalue)
     if p_value >= PARTIAL_COVERAGE_P:
         return []
     return [

@@ -104,14 +104,29 @@ def _components(sets: tuple[np.ndarray, ...], num_components: int, seed: int, en
     chosen = np.zeros(total, dtype=bool)
     chosen[numpy_generator(seed, "pca").permutation(total)[:MOST_FOR_PCA]] = True
     parts = np.split(chosen, [len(sets[0])])
-    sample = np.concatenate(
-        [part for images, rows in zip(sets, parts, strict=True) for part in _slices(images[rows], encoder)]
-    )
+    slices = (part for images, rows in zip(sets, parts, strict=True) for part in _slices(images[rows], encoder))
+    sample = _filled(int(chosen.sum()), slices)
     pca = PCA(
-        min(num_components, *sample.shape), whiten=True, svd_solver="randomized", random_state=derive_seed(seed, "pca")
+        min(num_components, *sample.shape),
+        whiten=True,
+        svd_solver="randomized",
+        random_state=derive_seed(seed, "pca"),
+        copy=False,
     ).fit(sample)
     found = [pca.transform(part) for images in sets for part in _slices(images, encoder)]
     return torch.from_numpy(np.concatenate(found).astype(np.float32))
+
+
+def _filled(count: int, slices: Iterator[np.ndarray]) -> np.ndarray:
+    """The slices below one another, without a second copy of all of them."""
+    first = next(slices)
+    rows = np.empty((count, first.shape[1]), dtype=np.float32)
+    rows[: len(first)] = first
+    done = len(first)
+    for part in slices:
+        rows[done : done + len(part)] = part
+        done += len(part)
+    return rows
 
 
 def _open_encoder(path: str) -> ResNet34:

@@ -59,7 +59,7 @@ def time_step(checked: Parameters, most_images: int = 64) -> tuple[float, float]
         begun = time.perf_counter()
         with autocast(device, resolve_precision(checked.compute.precision, device)):
             error = denoiser(images, timesteps).sample.float().square().sum()
-        float(error)
+        float(error.detach())
         forward.append(time.perf_counter() - begun)
         error.backward()
         float(next(denoiser.parameters()).grad.sum())  # type: ignore[union-attr]
