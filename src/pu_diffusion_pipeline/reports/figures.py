@@ -98,7 +98,7 @@ def beta_curves(points: pd.DataFrame, marks: dict[str, float], baseline: dict[st
         axes.set(xlabel="beta", ylabel=title)
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(fontsize=8, frameon=False)
+        axes.legend(fontsize=8, frameon=True, framealpha=0.9, edgecolor="none")
     return figure
 
 

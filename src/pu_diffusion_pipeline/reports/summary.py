@@ -30,7 +30,7 @@ def describe(summary: pd.DataFrame, row: str | None) -> pd.DataFrame:
             text = f"{mean:.{digits}f}" + ("" if pd.isna(sd) else f" ± {sd:.{digits}f}")
             line[title] = f"**{text}**" if getattr(one, f"{metric}_bold") else text
             p_value, note = getattr(one, f"{metric}_p"), getattr(one, f"{metric}_note")
-            line[f"p {name.upper()}"] = note if note in ("best", "reference") else _p(p_value, note)
+            line["p NSR" if metric == "nsr" else "p FD"] = note if note in ("best", "reference") else _p(p_value, note)
             if published is not None:
                 line[f"paper {name.upper()}"] = _published(published, one.method, name, digits)
         if summary["gap_closed"].notna().any():
