@@ -31,7 +31,7 @@ def raw(tmp_path, monkeypatch):
     root.mkdir()
     rng = np.random.default_rng(0)
     write_mnist(root, lambda part, count: rng.integers(0, 256, (count, 28, 28), dtype=np.uint8))
-    write_cifar10(root, monkeypatch, [40, 40, 40, 40, 40, 60])
+    write_cifar10(root, monkeypatch, [38, 39, 40, 41, 42, 60])
     write_stl10(root, monkeypatch, [1 + n % 10 for n in range(120)], [1 + n % 10 for n in range(40)])
     write_celeba(root, monkeypatch, [0] * 80 + [2] * 40, [1 if n % 2 else -1 for n in range(120)])
     torch.save(resnet34().state_dict(), root / "resnet34.pth")
