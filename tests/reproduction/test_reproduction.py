@@ -7,10 +7,12 @@ import pandas as pd
 import pytest
 
 from conftest import REPO
+from pu_diffusion_pipeline.cli import parse_params
+from pu_diffusion_pipeline.commands import flat, kedro_run
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.reproduction import command
 from pu_diffusion_pipeline.reproduction.arguments import TARGETS, benchmarks_of, parse_betas, parse_seeds
-from pu_diffusion_pipeline.reproduction.runs import kedro_run, plan
+from pu_diffusion_pipeline.reproduction.runs import plan
 from pu_diffusion_pipeline.reproduction.timing import estimate_seconds
 
 CONF = REPO / "conf"
@@ -82,6 +84,13 @@ def test_figure_4_needs_every_beta(tmp_path):
 
 def test_the_default_benchmark_needs_no_env():
     assert kedro_run("digits_even", ["report"], {}) == ["run", "--pipelines=report"]
+
+
+def test_a_command_is_read_back_as_the_parameters_it_was_made_of():
+    given = {"seed": 3, "pretrained": None, "data": {"root": "/d", "download": False, "normal_classes": [1, 3]}}
+    given["beta"] = 1e-5
+    *_, option = kedro_run("test", ["train_pu"], given)
+    assert flat(parse_params(option.removeprefix("--params="))) == flat(given)
 
 
 def test_time_is_estimated_from_steps_and_samples(tmp_path):

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from pu_diffusion_pipeline.commands import DEFAULT_BENCHMARK
 from pu_diffusion_pipeline.errors import InvalidInput
-from pu_diffusion_pipeline.reproduction.runs import DEFAULT_BENCHMARK
 
 TARGETS = ("table2", "table3", "table4", "table5", "figure1", "figure2", "figure3", "figure4")
 BETAS = (0.0, 0.05, 0.0909, 0.15, 0.2, 0.3)  # of Figure 4

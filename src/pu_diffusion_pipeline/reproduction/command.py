@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pu_diffusion_pipeline.commands import kedro_run
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.reproduction.arguments import TARGETS, benchmarks_of, parse_betas, parse_seeds
-from pu_diffusion_pipeline.reproduction.runs import judge_is_there, kedro_run, open_loader, plan, summary_file
+from pu_diffusion_pipeline.reproduction.runs import judge_is_there, open_loader, plan, summary_file
 from pu_diffusion_pipeline.reproduction.timing import estimate_seconds
 
 RENDER = {"figure1": "figure1", "figure2": "report", "figure3": "report", "figure4": "figure4"}

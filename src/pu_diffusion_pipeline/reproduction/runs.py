@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pu_diffusion_pipeline.commands import DEFAULT_BENCHMARK, kedro_run, pipelines_of
 from pu_diffusion_pipeline.config import ProjectConfigLoader
 from pu_diffusion_pipeline.parameters import DEFAULT_METHODS, METHODS
 
-DEFAULT_BENCHMARK = "digits_even"
 FIGURE_METHODS = {"figure1": ("unsupervised", "pu"), "figure4": ("unsupervised", "pu")}
 
 
@@ -33,26 +33,7 @@ class Run(NamedTuple):
 
     def command(self) -> list[str]:
         """The `kedro` arguments that make it."""
-        stages = ([f"train_{self.method}"] if METHODS[self.method].trains else []) + [
-            f"sample_{self.method}",
-            f"evaluate_{self.method}",
-        ]
-        return kedro_run(self.benchmark, stages, self.parameters)
-
-
-def kedro_run(benchmark: str, pipelines: Sequence[str], parameters: dict[str, Any]) -> list[str]:
-    """Arguments of `kedro run`."""
-    env = [] if benchmark == DEFAULT_BENCHMARK else [f"--env={benchmark}"]
-    given = ",".join(f"{name}:{value}" for name, value in flat(parameters).items())
-    return ["run", *env, f"--pipelines={','.join(pipelines)}", *([f"--params={given}"] if given else [])]
-
-
-def flat(parameters: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"a": {"b": 1}}` to `{"a.b": 1}`."""
-    found: dict[str, Any] = {}
-    for name, value in parameters.items():
-        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return found
+        return kedro_run(self.benchmark, pipelines_of(self.method), self.parameters)
 
 
 def open_loader(conf: Path, benchmark: str, parameters: dict[str, Any]) -> ProjectConfigLoader:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from pu_diffusion_pipeline.commands import kedro_run, pipelines_of
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.identity import check_settings, settings
 from pu_diffusion_pipeline.images.image_set import ImageSet
@@ -64,18 +65,11 @@ def _missing(runs: pd.DataFrame, checked: Parameters) -> list[str]:
     from pu_diffusion_pipeline.reports.runs import missing_runs
 
     methods = [*(["pretrained"] if checked.pretrained else []), *DEFAULT_METHODS]
-    env = f" --env={checked.benchmark}" if checked.benchmark != "digits_even" else ""
-    return [
-        f"kedro run{env} --pipelines={stages(method)} --params=seed:{seed}"
-        + (f",beta:{checked.beta}" if METHODS[method].uses_beta else "")
-        for method, seed in missing_runs(runs, methods, sorted(set(runs["seed"])), checked.beta)
-    ]
-
-
-def stages(method: str) -> str:
-    """The pipelines that make and evaluate a method's run, for --pipelines."""
-    first = [f"train_{method}"] if METHODS[method].trains else []
-    return ",".join([*first, f"sample_{method}", f"evaluate_{method}"])
+    commands = []
+    for method, seed in missing_runs(runs, methods, sorted(set(runs["seed"])), checked.beta):
+        given = {"seed": seed, **({"beta": checked.beta} if METHODS[method].uses_beta else {})}
+        commands.append(" ".join(["kedro", *kedro_run(checked.benchmark, pipelines_of(method), given)]))
+    return commands
 
 
 def draw_figure1(
