@@ -225,6 +225,15 @@ def test_samples_of_the_pretrained_model_do_not_depend_on_training():
     )
 
 
+def test_an_override_back_to_a_value_without_effect_has_a_folder_of_its_own():
+    configured = parameters("data.judge_split=paper", "judge.architecture=resnet34")
+    back = parameters("judge.architecture=resnet34")
+    names = {run_folder(one, configured, "judge", None) for one in (configured, back)}
+    assert names == {"default", "data.judge_split_clean"}
+    fine_tuned = parameters("pretrained=some/model")
+    assert run_folder(parameters(), fine_tuned, "model", "unsupervised") == "seed_0-pretrained_None"
+
+
 # --- digests and environment ------------------------------------------------------------------------------------------
 
 

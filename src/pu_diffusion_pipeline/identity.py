@@ -55,15 +55,19 @@ def settings(parameters: Parameters, stage: str, method: str | None = None) -> d
         method: adds beta where the method uses it, and the class prior's settings where beta is estimated.
     """
     facts = None if method is None else METHODS[method]
-    sections = STAGES[stage]
-    if facts is not None and facts.uses_beta:
-        sections += ("beta", "class_prior") if isinstance(parameters.beta, str) else ("beta",)
     without = _irrelevant(parameters, stage, facts)
+    flat = _all_settings(parameters, stage, facts)
+    return {name: value for name, value in flat.items() if not {name, name.partition(".")[0]} & without}
+
+
+def _all_settings(parameters: Parameters, stage: str, method: Method | None) -> dict[str, Any]:
+    sections = STAGES[stage]
+    if method is not None and method.uses_beta:
+        sections += ("beta", "class_prior") if isinstance(parameters.beta, str) else ("beta",)
     flat: dict[str, Any] = {}
     for section in sections:
-        if section not in without:
-            _flatten(section, getattr(parameters, section), flat)
-    return {name: value for name, value in flat.items() if name not in without}
+        _flatten(section, getattr(parameters, section), flat)
+    return flat
 
 
 def _irrelevant(parameters: Parameters, stage: str, method: Method | None) -> set[str]:
@@ -113,13 +117,16 @@ def run_folder(final: Parameters, configured: Parameters, stage: str, method: st
         stage: one of `STAGES`.
         method: as in `settings`.
     """
-    asked = settings(final, stage, method)
-    usual = settings(configured.model_copy(update={"beta": final.beta}), stage, method)
+    facts = None if method is None else METHODS[method]
+    configured = configured.model_copy(update={"beta": final.beta})
+    asked, usual = (settings(one, stage, method) for one in (final, configured))
+    here, there = (_all_settings(one, stage, facts) for one in (final, configured))
     parts = [_spell(name, asked[name]) for name in ("beta", "seed") if name in asked]
+    # A parameter set back to a value that makes no difference (such as pretrained: null) is an override too.
     overrides = [
-        _spell(name, value)
-        for name, value in sorted(asked.items())
-        if name not in ("beta", "seed", "benchmark") and (name not in usual or usual[name] != value)
+        _spell(name, here.get(name))
+        for name in sorted({*asked, *usual} - {"beta", "seed", "benchmark"})
+        if here.get(name) != there.get(name)
     ]
     tag = "-".join([*parts, *overrides]) or "default"
     if len(tag) > LONGEST_TAG or not tag.isascii():
