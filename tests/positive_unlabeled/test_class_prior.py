@@ -346,9 +346,15 @@ def test_record_for_json_has_every_field():
 # --- how far to trust it ----------------------------------------------------------------------------------------------
 
 
-def assessed(scores: Scores) -> tuple:
-    prior = bbe_ratio(scores)
-    return assess(prior, [prior], scores, 0.1, 50, 0)
+def assessed(scores: Scores, delta: float = 0.1) -> tuple:
+    prior = bbe_ratio(scores, delta)
+    return assess(prior, [prior], scores, delta, 50, 0)
+
+
+@pytest.mark.parametrize("delta", [0.01, 0.5])
+def test_the_table_of_methods_holds_the_estimate_whatever_delta(delta):
+    prior, _, methods = assessed(draws(gauss(2), gauss(0), 300, 900, 0), delta)
+    assert methods["bbe_ratio"] == prior.estimate
 
 
 def log_odds(mean: float, scores: Scores) -> Scores:

@@ -18,7 +18,8 @@ from pu_diffusion_pipeline.positive_unlabeled.estimators import (
 from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores, ratio_curve, resampled_estimates
 
 SERIOUS = [name for name, one in ESTIMATORS.items() if not one.is_baseline]
-# The quadratic programs of KM1 and KM2 see 500 scores only; DEDPUL smooths the ratio.
+# Measured on real digits at full size, docs/class_prior.md: KM1 and KM2, whose quadratic programs see 500 scores only, err
+# by up to 0.073, DEDPUL, which smooths the ratio, by up to 0.062; their tolerance is above that of the default.
 TOLERANCE = {"km1": 0.06, "km2": 0.06, "dedpul": 0.03}
 BY_RANK = [name for name, one in ESTIMATORS.items() if one.by_rank]
 
@@ -204,4 +205,4 @@ def test_a_million_scores_take_seconds():
         begun = time.perf_counter()
         one.estimate(scores)
         slow[name] = time.perf_counter() - begun
-    assert {name: seconds for name, seconds in slow.items() if seconds > 15} == {}
+    assert {name: seconds for name, seconds in slow.items() if seconds > 5} == {}

@@ -103,7 +103,7 @@ def assess(
     """
     if prior.estimate is None:
         return prior, {"sampling_variability": None, "spread_of_repeats": None, "spread_of_methods": None}, {}
-    methods = estimate_with_all(scores)
+    methods = estimate_with_all(scores, delta)
     drawn = resampled_estimates(scores, delta, num_resamples, numpy_generator(seed, "class_prior_bootstrap"))
     counted = [value for name, value in methods.items() if not ESTIMATORS[name].is_baseline and np.isfinite(value)]
     estimates = [one.estimate for one in repeats]

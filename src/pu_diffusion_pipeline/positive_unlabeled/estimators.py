@@ -198,17 +198,19 @@ class Estimator(NamedTuple):
         source: where it is from.
         is_baseline: shown for comparison only; not counted when the methods' agreement is judged.
         by_rank: whether only the order of the scores matters.
+        uses_delta: whether it takes the bound's probability of failing as a second argument.
     """
 
-    estimate: Callable[[Scores], float]
+    estimate: Callable[..., float]
     source: str
     is_baseline: bool = False
     by_rank: bool = False
+    uses_delta: bool = False
 
 
 ESTIMATORS: dict[str, Estimator] = {
-    "bbe_ratio": Estimator(bbe_ratio, "Garg et al. 2021, with the ratio bound", by_rank=True),
-    "bbe": Estimator(bbe, "Garg et al. 2021", by_rank=True),
+    "bbe_ratio": Estimator(bbe_ratio, "Garg et al. 2021, with the ratio bound", by_rank=True, uses_delta=True),
+    "bbe": Estimator(bbe, "Garg et al. 2021", by_rank=True, uses_delta=True),
     "drpu": Estimator(drpu, "Nakajima & Sugiyama 2023", by_rank=True),
     "dedpul": Estimator(dedpul, "after Ivanov 2020"),
     "km1": Estimator(km1, "Ramaswamy et al. 2016"),
@@ -220,6 +222,15 @@ ESTIMATORS: dict[str, Estimator] = {
 }
 
 
-def estimate_with_all(scores: Scores) -> dict[str, float]:
-    """Every estimator's value, clipped to [0, 0.95]; nan where it has none."""
-    return {name: float(np.clip(one.estimate(scores), 0.0, LARGEST)) for name, one in ESTIMATORS.items()}
+def estimate_with_all(scores: Scores, delta: float = 0.1) -> dict[str, float]:
+    """Every estimator's value, clipped to [0, 0.95]; nan where it has none.
+
+    Args:
+        scores: of S and U.
+        delta: of the estimators that rest on a bound.
+    """
+    values = {
+        name: one.estimate(scores, delta) if one.uses_delta else one.estimate(scores)
+        for name, one in ESTIMATORS.items()
+    }
+    return {name: float(np.clip(value, 0.0, LARGEST)) for name, value in values.items()}
