@@ -51,3 +51,15 @@ def finished_run(tmp_path_factory) -> Path:
     ) as opened:
         opened.run()
     return folder
+
+
+@pytest.fixture(scope="session")
+def imagenet(tmp_path_factory) -> str:
+    """Random ResNet-34 weights in the format of torchvision's file."""
+    import torch
+    from torchvision.models import resnet34
+
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "resnet34.pth"
+    torch.save(resnet34().state_dict(), path)
+    return str(path)

@@ -1,4 +1,4 @@
-"""Small files in the data sets' own formats, where torchvision looks for them.
+"""Small files in the data sets' own formats, where torchvision looks for them, and a small model as diffusers has it.
 
 torchvision compares digests of the genuine files: its lists get the digests of ours, so its check still runs.
 """
@@ -97,3 +97,21 @@ def write_celeba(root: Path, monkeypatch, partitions: list[int], male: list[int]
         (folder / name).write_text("\n".join(lines) + "\n")
     listed = [("no id", "no digest", "img_align_celeba.zip"), *(("no id", md5(folder / name), name) for name in files)]
     monkeypatch.setattr(tv.CelebA, "file_list", listed)
+
+
+def tiny_unet(channels: int, size: int):
+    """An unconditional denoiser such as the hub models', small; always the same weights."""
+    import torch
+    from diffusers import UNet2DModel
+
+    torch.manual_seed(0)
+    return UNet2DModel(
+        sample_size=size,
+        in_channels=channels,
+        out_channels=channels,
+        block_out_channels=(8, 16),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "UpBlock2D"),
+        norm_num_groups=8,
+    )

@@ -4,12 +4,10 @@ import json
 
 import numpy as np
 import pytest
-import torch
-from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
-from torchvision.models import resnet34
+from diffusers import DDPMPipeline, DDPMScheduler
 
 from pu_diffusion_pipeline.reports.summary import paper_results
-from raw_files import write_celeba, write_cifar10, write_mnist, write_stl10
+from raw_files import tiny_unet, write_celeba, write_cifar10, write_mnist, write_stl10
 
 ROWS = [*dict.fromkeys(paper_results()["row"]), "celeba_male", "celeba_female"]
 COUNTS = {"unlabeled_normal": 20, "unlabeled_sensitive": 2, "labeled_sensitive": 6, "test": 8, "heldout_sensitive": 8,
@@ -26,7 +24,7 @@ SMALL = {"block_out_channels": [32, 32, 32, 32], "attention_levels": [], "middle
 
 @pytest.fixture
 def raw(tmp_path, monkeypatch):
-    """A folder with all four data sets, and the weights of a judge."""
+    """A folder with all four data sets."""
     root = tmp_path / "raw"
     root.mkdir()
     rng = np.random.default_rng(0)
@@ -34,30 +32,23 @@ def raw(tmp_path, monkeypatch):
     write_cifar10(root, monkeypatch, [38, 39, 40, 41, 42, 60])
     write_stl10(root, monkeypatch, [1 + n % 10 for n in range(120)], [1 + n % 10 for n in range(40)])
     write_celeba(root, monkeypatch, [0] * 80 + [2] * 40, [1 if n % 2 else -1 for n in range(120)])
-    torch.save(resnet34().state_dict(), root / "resnet34.pth")
     return root
 
 
 def tiny_hub_model(folder, size: int) -> str:
-    unet = UNet2DModel(
-        sample_size=size,
-        block_out_channels=(8, 8),
-        layers_per_block=1,
-        down_block_types=("DownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "UpBlock2D"),
-        norm_num_groups=8,
+    DDPMPipeline(unet=tiny_unet(3, size), scheduler=DDPMScheduler(num_train_timesteps=1000)).save_pretrained(
+        folder / "hub"
     )
-    DDPMPipeline(unet=unet, scheduler=DDPMScheduler(num_train_timesteps=1000)).save_pretrained(folder / "hub")
     return str(folder / "hub")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("row", ROWS)
-def test_a_row_runs_from_raw_file_to_report(row, raw, tmp_path, run):
+def test_a_row_runs_from_raw_file_to_report(row, raw, imagenet, tmp_path, run):
     overrides = {name: dict(value) for name, value in SHORT.items()}
     overrides["data"]["root"] = str(raw)
     if not row.startswith("mnist"):
-        overrides["judge"] = {"weights": str(raw / "resnet34.pth"), "image_size": 32, "num_epochs": 1, "batch_size": 20}
+        overrides["judge"] = {"weights": imagenet, "image_size": 32, "num_epochs": 1, "batch_size": 20}
     if row.endswith("_finetune"):
         overrides["pretrained"] = tiny_hub_model(tmp_path, 256 if row.startswith("celeba") else 32)
     elif row.startswith("celeba"):

@@ -11,22 +11,13 @@ from diffusers import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler, 
 from pu_diffusion_pipeline.diffusion.pretrained import find_folder, load_pretrained
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.parameters import Noise
+from raw_files import tiny_unet
 
 NOISE = Noise(num_train_timesteps=50, schedule="linear", prediction_type="epsilon")
 
 
-def denoiser(channels: int = 3, size: int = 16) -> UNet2DModel:
-    torch.manual_seed(0)
-    return UNet2DModel(
-        sample_size=size,
-        in_channels=channels,
-        out_channels=channels,
-        block_out_channels=(8, 16),
-        layers_per_block=1,
-        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
-        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
-        norm_num_groups=8,
-    )
+def denoiser() -> UNet2DModel:
+    return tiny_unet(3, 16)
 
 
 @pytest.fixture

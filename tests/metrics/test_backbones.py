@@ -14,15 +14,6 @@ from pu_diffusion_pipeline.metrics.judge import Judge, predicted_classes, train_
 from pu_diffusion_pipeline.parameters import Judge as JudgeSettings
 
 
-@pytest.fixture(scope="module")
-def imagenet(tmp_path_factory) -> str:
-    """Random weights in the format of torchvision's file."""
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "resnet34.pth"
-    torch.save(resnet34().state_dict(), path)
-    return str(path)
-
-
 def settings(**changes) -> JudgeSettings:
     base = OmegaConf.to_container(OmegaConf.load(REPO / "conf/base/parameters.yml").judge)
     own = {"architecture": "resnet34", "image_size": 32, "num_epochs": 1, "batch_size": 8, "learning_rate": 1e-3}

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
-from torchvision.models import resnet34
 
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.positive_unlabeled.score_models import SCORE_MODELS
@@ -73,31 +72,23 @@ def test_an_unknown_model_is_refused_naming_the_known_ones():
         scores(noise_images(30, 1), noise_images(30, 2), model="svm")
 
 
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory) -> str:
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("encoder") / "resnet34.pth"
-    torch.save(resnet34().state_dict(), path)
-    return str(path)
-
-
-def test_features_of_an_encoder_take_the_place_of_pixels(encoder):
-    result = scores(bright_images(24, 1), noise_images(40, 2), encoder=encoder)
+def test_features_of_an_encoder_take_the_place_of_pixels(imagenet):
+    result = scores(bright_images(24, 1), noise_images(40, 2), encoder=imagenet)
     assert auc(result) > 0.95
     assert not same(result, scores(bright_images(24, 1), noise_images(40, 2)))
 
 
-def test_an_encoder_that_gives_no_numbers_is_refused(encoder, tmp_path):
-    state = torch.load(encoder)
+def test_an_encoder_that_gives_no_numbers_is_refused(imagenet, tmp_path):
+    state = torch.load(imagenet)
     state["conv1.weight"] = torch.full_like(state["conv1.weight"], float("nan"))
     torch.save(state, tmp_path / "damaged.pth")
     with pytest.raises(InvalidInput, match=r"class_prior\.encoder: expected finite features"):
         scores(bright_images(24, 1), noise_images(40, 2), encoder=str(tmp_path / "damaged.pth"))
 
 
-def test_an_encoder_does_not_go_with_a_model_that_reads_images(encoder):
+def test_an_encoder_does_not_go_with_a_model_that_reads_images(imagenet):
     with pytest.raises(InvalidInput, match=r"class_prior\.encoder does not go with class_prior\.model cnn"):
-        scores(bright_images(24, 1), noise_images(40, 2), encoder=encoder, model="cnn")
+        scores(bright_images(24, 1), noise_images(40, 2), encoder=imagenet, model="cnn")
 
 
 def test_principal_components_of_many_images_are_fitted_on_a_part(monkeypatch):
