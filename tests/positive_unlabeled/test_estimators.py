@@ -18,7 +18,7 @@ from pu_diffusion_pipeline.positive_unlabeled.estimators import (
 from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores, ratio_curve, resampled_estimates
 
 SERIOUS = [name for name, one in ESTIMATORS.items() if not one.is_baseline]
-# On real digits at full size (docs/class_prior.md) KM1 and KM2, whose quadratic programs see 500 scores only, err by up to
+# On real digits at full size (docs/class_prior.md) KM1 and KM2, whose quadratic programs see 500 scores, err by up to
 # 0.073, DEDPUL, which smooths the ratio, by up to 0.062.
 TOLERANCE = {"km1": 0.06, "km2": 0.06, "dedpul": 0.03}
 BY_RANK = [name for name, one in ESTIMATORS.items() if one.by_rank]
