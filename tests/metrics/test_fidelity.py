@@ -9,7 +9,13 @@ from scipy.linalg import sqrtm
 
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.images.transforms import to_unit
-from pu_diffusion_pipeline.metrics.fidelity import Features, distances, extract_features, inception_weights_file
+from pu_diffusion_pipeline.metrics.fidelity import (
+    Features,
+    build_extractor,
+    distances,
+    extract_features,
+    inception_weights_file,
+)
 from pu_diffusion_pipeline.metrics.judge import Judge
 
 
@@ -172,11 +178,11 @@ def test_too_few_images_are_refused_naming_the_side(options, enough, side):
 
 
 def test_features_survive_saving(tmp_path):
-    original = features(np.random.default_rng(0).normal(size=(30, 3)), "e", "d")
+    original = features(np.random.default_rng(0).normal(size=(30, 3)), "e", "d")._replace(images_digest="i")
     original.save_pretrained(tmp_path / "features")
     loaded = Features.from_pretrained(tmp_path / "features")
     np.testing.assert_array_equal(loaded.values, original.values)
-    assert loaded[1:] == ("e", "d")
+    assert loaded[1:] == ("e", "d", "i")
     assert measure(loaded, loaded)["frechet_distance"] == pytest.approx(0, abs=1e-6)
 
 
@@ -187,13 +193,28 @@ def test_judge_features_are_its_penultimate_layer_whatever_the_batch_size():
     torch.manual_seed(0)
     judge = Judge(1, 16, 10, (0,)).eval()
     images = np.random.default_rng(0).integers(0, 256, (10, 1, 16, 16), dtype=np.uint8)
-    extracted = extract_features(images, "judge", judge, None, batch_size=4, device="cpu")
+    extracted = extract_features(images, build_extractor("judge", judge, None), batch_size=4, device="cpu")
     with torch.inference_mode():
         expected = judge.features(to_unit(torch.from_numpy(images)))
     np.testing.assert_allclose(extracted.values, expected, rtol=1e-5, atol=1e-6)
     assert extracted.values.shape == (10, 84)
     assert extracted.weights_digest == judge.weights_digest
     assert extracted.extractor.startswith("judge")
+
+
+def test_saved_features_are_given_back_only_if_these_images_and_this_extractor_made_them():
+    torch.manual_seed(0)
+    judge, other = Judge(1, 16, 10, (0,)).eval(), Judge(1, 16, 10, (0,)).eval()
+    images = np.random.default_rng(0).integers(0, 256, (10, 1, 16, 16), dtype=np.uint8)
+    extractor = build_extractor("judge", judge, None)
+    saved = extract_features(images, extractor, 4, "cpu")
+    assert extract_features(images, extractor, 4, "cpu", saved) is saved
+    for changed in (
+        extract_features(255 - images, extractor, 4, "cpu", saved),
+        extract_features(images, build_extractor("judge", other, None), 4, "cpu", saved),
+    ):
+        assert changed is not saved
+        assert not np.array_equal(changed.values, saved.values)
 
 
 def test_a_missing_file_of_inception_weights_is_refused_naming_it(tmp_path):
@@ -276,7 +297,7 @@ def test_inception_features_come_from_the_weights_of_the_file(tmp_path):
     save_random_inception(path)
     grey = np.random.default_rng(0).integers(0, 256, (3, 1, 32, 32), dtype=np.uint8)
     judge = Judge(1, 16, 10, (0,))
-    extracted = extract_features(grey, "inception", judge, str(path), batch_size=2, device="cpu")
+    extracted = extract_features(grey, build_extractor("inception", judge, str(path)), batch_size=2, device="cpu")
     assert extracted.values.shape == (3, 2048)
     assert extracted.extractor.startswith("inception")
     assert extracted.weights_digest == hashlib.sha256(path.read_bytes()).hexdigest()

@@ -54,6 +54,17 @@ class PretrainedFolderDataset(AbstractDataset[Any, Any]):
         return {"filepath": str(self._filepath), "type": self._type}
 
 
+class IfSavedDataset(PretrainedFolderDataset):
+    """The folder as it was saved before, or None: for a node that need not make again what is there."""
+
+    def load(self) -> Any:
+        """Read the folder if it is whole."""
+        return super().load() if super()._exists() else None
+
+    def _exists(self) -> bool:
+        return True
+
+
 class DiffusersPipelineDataset(PretrainedFolderDataset):
     """A diffusers pipeline folder with safetensors weights, read from disk only.
 

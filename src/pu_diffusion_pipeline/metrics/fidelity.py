@@ -6,16 +6,20 @@ al. 2018), precision and recall those of Kynkaanniemi et al. 2019.
 
 import hashlib
 import json
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.identity import digest
+from pu_diffusion_pipeline.images.transforms import to_unit
 from pu_diffusion_pipeline.images.weights import read_tensors, weights_file
-from pu_diffusion_pipeline.metrics.judge import Judge, batches
+from pu_diffusion_pipeline.metrics.judge import Judge
 
 
 class Features(NamedTuple):
@@ -25,18 +29,20 @@ class Features(NamedTuple):
         values: (N, D) float32.
         extractor: its name.
         weights_digest: sha256 of its weights.
+        images_digest: sha256 of the images.
     """
 
     values: np.ndarray
     extractor: str
     weights_digest: str
+    images_digest: str = ""
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write `features.npy` and `extractor.json` into a new folder."""
         folder = Path(folder)
         folder.mkdir(parents=True)
         np.save(folder / "features.npy", self.values, allow_pickle=False)
-        origin = {"extractor": self.extractor, "weights_digest": self.weights_digest}
+        origin = {name: value for name, value in self._asdict().items() if name != "values"}
         (folder / "extractor.json").write_text(json.dumps(origin, indent=1))
 
     @classmethod
@@ -47,35 +53,68 @@ class Features(NamedTuple):
         return cls(values, **json.loads((folder / "extractor.json").read_text()))
 
 
+class Extractor(NamedTuple):
+    """What makes deep features.
+
+    Attributes:
+        name: for records.
+        weights_digest: sha256 of its weights.
+        open: gives the network, from (B, C, H, W) uint8 on a device to (B, D) float32; reads weights only then.
+    """
+
+    name: str
+    weights_digest: str
+    open: Callable[[str], Callable[[Tensor], Tensor]]
+
+
+def build_extractor(kind: str, judge: Judge, inception_weights: str | None) -> Extractor:
+    """The extractor of a kind.
+
+    Args:
+        kind: `judge` or `inception`.
+        judge: the judge, for the extractor of that name.
+        inception_weights: file of torch-fidelity's Inception weights; None downloads them.
+    """
+    if kind == "judge":
+        return Extractor(f"judge ({judge.backbone.title})", judge.weights_digest, lambda device: _judge_on(judge, device))
+    path = inception_weights_file(inception_weights)
+    sha = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Extractor("inception-v3-compat 2048", sha, lambda device: _inception_on(path, device))
+
+
+def _judge_on(judge: Judge, device: str) -> Callable[[Tensor], Tensor]:
+    judge = judge.to(device)
+    return lambda images: judge.features(to_unit(images))
+
+
+def _inception_on(path: Path, device: str) -> Callable[[Tensor], Tensor]:
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    network = FeatureExtractorInceptionV3("inception", ["2048"], feature_extractor_weights_path=str(path)).to(device)
+    return lambda images: network(images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images)[0]
+
+
 @torch.inference_mode()
 def extract_features(
-    images: np.ndarray, extractor: str, judge: Judge, inception_weights: str | None, batch_size: int, device: str
+    images: np.ndarray, extractor: Extractor, batch_size: int, device: str, saved: Features | None = None
 ) -> Features:
     """Deep features of images.
 
     Args:
         images: (N, C, H, W) uint8.
-        extractor: `judge` or `inception`.
-        judge: the judge, for the extractor of that name.
-        inception_weights: file of torch-fidelity's Inception weights; None downloads them.
+        extractor: what makes them.
         batch_size: images at a time.
         device: cuda, mps or cpu.
+        saved: features made before; given back if they are of these images by this extractor.
     """
-    if extractor == "judge":
-        judge = judge.to(device)
-        values = [judge.features(batch).cpu().numpy() for batch in batches(images, batch_size, device)]
-        return Features(np.concatenate(values), f"judge ({judge.backbone.title})", judge.weights_digest)
-    path = inception_weights_file(inception_weights)
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-
-    network = FeatureExtractorInceptionV3("inception", ["2048"], feature_extractor_weights_path=str(path)).to(device)
-    values = []
+    origin = (extractor.name, extractor.weights_digest, digest(images))
+    if saved is not None and saved[1:] == origin:
+        return saved
+    network, values = extractor.open(device), []
     for start in range(0, len(images), batch_size):
         batch = torch.from_numpy(np.array(images[start : start + batch_size])).to(device)
-        batch = batch.expand(-1, 3, -1, -1) if batch.shape[1] == 1 else batch
-        values.append(network(batch)[0].cpu().numpy())
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Features(np.concatenate(values), "inception-v3-compat 2048", digest)
+        values.append(network(batch).cpu().numpy())
+    return Features(np.concatenate(values), *origin)
 
 
 def inception_weights_file(path: str | None) -> Path:
@@ -111,8 +150,8 @@ def distances(
     from torch_fidelity.metric_kid import kid_features_to_metric
     from torch_fidelity.metric_prc import prc_features_to_metric
 
-    if samples[1:] != reference[1:]:
-        raise InvalidInput(f"features of two extractors do not compare: {samples[1:]} and {reference[1:]}")
+    if samples[1:3] != reference[1:3]:
+        raise InvalidInput(f"features of two extractors do not compare: {samples[1:3]} and {reference[1:3]}")
     for name, part in (("samples", samples), ("test images", reference)):
         if len(part.values) < max(2, kid_subset_size, neighborhood + 1):
             raise InvalidInput(f"{len(part.values)} {name} are too few for these distances")

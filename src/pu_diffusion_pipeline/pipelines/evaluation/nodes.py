@@ -10,11 +10,11 @@ from pu_diffusion_pipeline.images.image_set import ImageSet
 from pu_diffusion_pipeline.parameters import Parameters, load_parameters
 
 
-def extract_reference_features(test_images: ImageSet, judge: Any, parameters: dict[str, Any]) -> Any:
-    """Features of the real normal test images."""
+def extract_reference_features(test_images: ImageSet, judge: Any, saved: Any, parameters: dict[str, Any]) -> Any:
+    """Features of the real normal test images; those that are `saved`, if these images and this extractor made them."""
     checked = load_parameters(parameters)
     check_settings(test_images.manifest["settings"], settings(checked, "source"), "The test images")
-    return _features(test_images, judge, checked)
+    return _features(test_images, judge, checked, saved)
 
 
 def judge_samples(samples: ImageSet, judge: Any, parameters: dict[str, Any]) -> pd.DataFrame:
@@ -85,12 +85,12 @@ def _per_condition(
     return found
 
 
-def _features(images: ImageSet, judge: Any, checked: Parameters) -> Any:
+def _features(images: ImageSet, judge: Any, checked: Parameters, saved: Any = None) -> Any:
     from pu_diffusion_pipeline.diffusion.compute import resolve_device
-    from pu_diffusion_pipeline.metrics.fidelity import extract_features
+    from pu_diffusion_pipeline.metrics.fidelity import build_extractor, extract_features
 
     options = checked.evaluation
-    device = resolve_device(checked.compute.device)
+    extractor = build_extractor(options.features, judge, options.inception_weights)
     return extract_features(
-        images.images, options.features, judge, options.inception_weights, options.batch_size, device
+        images.images, extractor, options.batch_size, resolve_device(checked.compute.device), saved
     )

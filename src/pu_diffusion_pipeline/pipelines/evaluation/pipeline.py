@@ -11,7 +11,7 @@ def create_reference_pipeline() -> Pipeline:
         [
             Node(
                 nodes.extract_reference_features,
-                ["test_images", "judge", "parameters"],
+                ["test_images", "judge", "saved_reference_features", "parameters"],
                 "reference_features",
                 name="extract_reference_features",
             )
