@@ -10,7 +10,7 @@ from PIL import Image
 
 from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores
 from pu_diffusion_pipeline.reports.figures import ratio_figure, sample_grids, training_curves
-from pu_diffusion_pipeline.reports.page import describe_prior, render_page, summarize
+from pu_diffusion_pipeline.reports.page import describe_prior, render_page, render_paper_page, summarize
 from pu_diffusion_pipeline.reports.tables import methods_table
 
 EVIL = "<script>alert('x')</script>"
@@ -215,3 +215,20 @@ def test_prior_is_told_with_its_bound_and_condition():
 def test_no_estimate_is_told_with_its_reason():
     told = describe_prior(prior(estimate=None, warnings=["S has 10 images", "another"]))
     assert told == "No estimate: S has 10 images; another."
+
+
+# --- the page of the paper's tables and figures -----------------------------------------------------------------------
+
+
+def test_the_papers_page_shows_every_table_and_figure_that_is_there(tmp_path):
+    pd.DataFrame({"benchmark": [EVIL], "pu": ["**0.978 ± 0.003**"]}).to_csv(tmp_path / "table2.csv", index=False)
+    (tmp_path / "table2.md").write_text("Table 2: rates\n\n| benchmark |\n\nthe caption\n")
+    Image.new("RGB", (4, 4)).save(tmp_path / "figure4_digits_even.png")
+    page = render_paper_page(tmp_path)
+    assert "Table 2: rates" in page
+    assert "the caption" in page
+    assert "<b>0.978 ± 0.003</b>" in page
+    assert "(digits_even)" in page
+    assert page.count("data:image/png;base64,") == 1
+    assert EVIL not in page
+    assert "Table 3" not in page

@@ -186,6 +186,8 @@ def test_a_table_over_benchmarks_shows_ours_and_the_papers(number):
     summary = summarize(chosen())
     summary.attrs.update(paper_row="mnist_odd", beta=0.1)
     table = table_of_rows({"mnist_odd_small": summary}, number)
+    assert table["judge's accuracy"].tolist() == ["0.9900"]
+    assert table["judge, paper"].tolist() == ["0.9846"]
     assert table["n"].tolist() == ["5 / 5 / 5"]
     assert table["pu, paper"].tolist() == [{2: "0.975 ± 0.004", 3: "5.72 ± 0.652"}[number]]
     assert ("**" in table["pu"].iloc[0]) is True

@@ -117,6 +117,10 @@ class Kedro:
             if run.command() == list(arguments):
                 run.metrics.parent.mkdir(parents=True)
                 run.metrics.write_text("{}")
+        if "--pipelines=figure1" in arguments:
+            picture = folder / "data/08_reporting/test/beta_0.1-seed_0/figure1.png"
+            picture.parent.mkdir(parents=True)
+            picture.write_bytes(b"picture")
         if "train_classifier" in arguments[-2] + arguments[-1]:
             for name in ("data/06_models/test/judge/default", "data/07_model_output/test/judge/default"):
                 (folder / name).mkdir(parents=True)
@@ -141,6 +145,9 @@ def test_an_interrupted_reproduction_goes_on_where_it_stopped(tmp_path, monkeypa
     second = Kedro(runs)
     said = reproduce(folder, second, monkeypatch)
     assert "figure1: 2 of 4 runs are finished." in said
+    paper = folder / "data/08_reporting/paper"
+    assert (paper / "figure1_test.png").read_bytes() == b"picture"
+    assert "Figure 1" in (paper / "index.html").read_text()
     assert second.commands == [*(" ".join(run.command()) for run in runs[2:]),
                                "run --env=test --pipelines=figure1 --params=seed:0"]  # fmt: skip
 

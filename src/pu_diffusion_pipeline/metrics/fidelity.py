@@ -76,7 +76,9 @@ def build_extractor(kind: str, judge: Judge, inception_weights: str | None) -> E
         inception_weights: file of torch-fidelity's Inception weights; None downloads them.
     """
     if kind == "judge":
-        return Extractor(f"judge ({judge.backbone.title})", judge.weights_digest, lambda device: _judge_on(judge, device))
+        return Extractor(
+            f"judge ({judge.backbone.title})", judge.weights_digest, lambda device: _judge_on(judge, device)
+        )
     path = inception_weights_file(inception_weights)
     sha = hashlib.sha256(path.read_bytes()).hexdigest()
     return Extractor("inception-v3-compat 2048", sha, lambda device: _inception_on(path, device))

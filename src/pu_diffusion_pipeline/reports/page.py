@@ -1,6 +1,8 @@
 """The report: one HTML page that needs no other file."""
 
+import base64
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -8,8 +10,15 @@ from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
 from pu_diffusion_pipeline.reports.figures import to_png_base64, to_svg
-from pu_diffusion_pipeline.reports.summary import describe
+from pu_diffusion_pipeline.reports.summary import describe, paper_judge_accuracy
 from pu_diffusion_pipeline.reports.tables import formatted
+
+FIGURES = {
+    "figure1": "U, S, and samples of unsupervised and PU training",
+    "figure2": "samples from the same starting noise, those judged sensitive framed",
+    "figure3": "samples from the same starting noise, those judged sensitive framed",
+    "figure4": "non-sensitive rate and Frechet distance against beta",
+}
 
 
 def render_page(
@@ -39,8 +48,7 @@ def render_page(
         manifests: the training manifests, in the order of the table.
         figures: `samples` (as PNG), `curves` and `ratio` (as SVG).
     """
-    template = Environment(loader=PackageLoader(__package__, "."), autoescape=True).get_template("page.html.jinja")
-    return template.render(
+    return _template("page.html.jinja").render(
         benchmark=benchmark,
         table=formatted(comparison),
         extractor=comparison["extractor"].iloc[0],
@@ -51,11 +59,35 @@ def render_page(
         prior_methods=prior_methods,
         ratio_svg=to_svg(figures["ratio"]),
         judge=judge,
+        paper_judge=paper_judge_accuracy(paper_row),
         settings=settings,
         manifests=list(manifests),
         samples_png=to_png_base64(figures["samples"]),
         curves_svg=to_svg(figures["curves"]),
     )
+
+
+def render_paper_page(folder: Path) -> str:
+    """Every table and figure that `kedro reproduce` has left in a folder, as one page.
+
+    Args:
+        folder: with `table<n>.csv` and `.md` (title, table and caption, an empty line between them), and
+            `figure<n>_<benchmark>.png`.
+    """
+    tables = []
+    for path in sorted(folder.glob("table?.csv")):
+        title, *_, caption = path.with_suffix(".md").read_text().strip().split("\n\n")
+        tables.append({"title": title, "caption": caption, "rows": pd.read_csv(path, dtype=str, keep_default_na=False)})
+    figures = []
+    for path in sorted(folder.glob("figure?_*.png")):
+        name, _, benchmark = path.stem.partition("_")
+        title = f"Figure {name[-1]}: {FIGURES[name]} ({benchmark})"
+        figures.append({"title": title, "png": base64.b64encode(path.read_bytes()).decode()})
+    return _template("paper.html.jinja").render(tables=tables, figures=figures)
+
+
+def _template(name: str) -> Any:
+    return Environment(loader=PackageLoader(__package__, "."), autoescape=True).get_template(name)
 
 
 def summarize(comparison: pd.DataFrame) -> str:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from pu_diffusion_pipeline.metrics.significance import Kind
 from pu_diffusion_pipeline.parameters import DEFAULT_METHODS
-from pu_diffusion_pipeline.reports.summary import caption, paper_results
+from pu_diffusion_pipeline.reports.summary import caption, paper_judge_accuracy, paper_results
 from pu_diffusion_pipeline.reports.tables import markdown_table
 
 RATE_TABLES = (2, 4)  # of the non-sensitive rate; 3 and 5 are of the Frechet distance
@@ -32,6 +32,9 @@ def table_of_rows(summaries: Mapping[str, pd.DataFrame], number: int) -> pd.Data
             row[method] = _ours(summary, method, metric, digits)
             row[f"{method}, paper"] = _theirs(published, summary.attrs.get("paper_row"), method, digits)
         row["n"] = " / ".join(str(_n(summary, method)) for method in methods)
+        theirs = paper_judge_accuracy(summary.attrs.get("paper_row"))
+        row["judge's accuracy"] = f"{summary['judge_accuracy'].iloc[0]:.4f}"
+        row["judge, paper"] = "–" if theirs is None else f"{theirs:.4f}"
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -138,6 +138,7 @@ def _spread(part: pd.DataFrame) -> dict[str, Any]:
     for metric in METRICS:
         spread[f"{metric}_mean"] = float(part[metric].mean())
         spread[f"{metric}_sd"] = float(part[metric].std(ddof=1)) if len(part) > 1 else None
+    spread["judge_accuracy"] = float(part["judge_accuracy"].iloc[0])  # one judge for all, see PROTOCOL
     spread["train_seconds_mean"] = float(part["train_seconds"].mean())
     return spread
 

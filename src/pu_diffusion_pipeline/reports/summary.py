@@ -18,6 +18,15 @@ def paper_results() -> pd.DataFrame:
     return pd.read_csv(io.StringIO(text))
 
 
+# Accuracy of the paper's judges on test images (Sec. 5.2), by the first word of the row's name.
+PAPER_JUDGES = {"mnist": 0.9846, "cifar10": 0.958, "stl10": 0.995, "celeba": 0.9845}
+
+
+def paper_judge_accuracy(row: str | None) -> float | None:
+    """Accuracy of the paper's judge for a row of its tables; None without one."""
+    return PAPER_JUDGES.get((row or "").partition("_")[0])
+
+
 def describe(summary: pd.DataFrame, row: str | None) -> pd.DataFrame:
     """The summary as text, the paper's number beside ours where `row` (its row of Tables 2-5) is known."""
     published = paper_results()

@@ -3,19 +3,27 @@
 What is finished is not run again, so an interrupted reproduction goes on where it stopped.
 """
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pu_diffusion_pipeline.atomic import replacing
 from pu_diffusion_pipeline.commands import kedro_run
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.reproduction.arguments import TARGETS, benchmarks_of, parse_betas, parse_seeds
-from pu_diffusion_pipeline.reproduction.runs import judge_is_there, open_loader, plan, summary_file
+from pu_diffusion_pipeline.reproduction.runs import judge_is_there, open_loader, plan, saved_file
 from pu_diffusion_pipeline.reproduction.timing import estimate_seconds
 
-RENDER = {"figure1": "figure1", "figure2": "report", "figure3": "report", "figure4": "figure4"}
+# The pipeline that draws a figure, and the catalog's name of the picture.
+FIGURES = {
+    "figure1": ("figure1", "figure1"),
+    "figure2": ("report", "samples_figure"),
+    "figure3": ("report", "samples_figure"),
+    "figure4": ("figure4", "figure4"),
+}
 
 
 def reproduce_target(
@@ -64,7 +72,15 @@ def reproduce_target(
             execute(kedro_run(run.benchmark, ["train_classifier"], parameters), project)
         say(f"kedro {' '.join(run.command())}")
         execute(run.command(), project)
-    _render(target, benchmarks, numbers, parameters, project, say)
+    from pu_diffusion_pipeline.reports.page import render_paper_page
+
+    folder = project / "data/08_reporting/paper"
+    if target in FIGURES:
+        _render_figure(target, benchmarks, {**parameters, "seed": numbers[0]}, project, folder)
+    else:
+        say(_render_table(target, benchmarks, parameters, project, folder))
+    _write(folder / "index.html", render_paper_page(folder))
+    say(f"All tables and figures so far: {folder / 'index.html'}")
 
 
 def execute(arguments: Sequence[str], project: Path) -> None:
@@ -86,34 +102,38 @@ def _spell_time(seconds: float) -> str:
     return f"{seconds / 3600:.1f} hours" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
 
 
-def _render(
-    target: str,
-    benchmarks: Sequence[str],
-    seeds: Sequence[int],
-    parameters: dict[str, Any],
-    project: Path,
-    say: Callable[[str], Any],
+def _render_figure(
+    target: str, benchmarks: Sequence[str], parameters: dict[str, Any], project: Path, folder: Path
 ) -> None:
+    pipeline, picture = FIGURES[target]
+    for benchmark in benchmarks:
+        execute(kedro_run(benchmark, [pipeline], parameters), project)
+        drawn = saved_file(picture, benchmark, parameters, project)
+        with replacing(folder / f"{target}_{benchmark}.png") as temporary:
+            shutil.copy(drawn, temporary)
+
+
+def _render_table(
+    target: str, benchmarks: Sequence[str], parameters: dict[str, Any], project: Path, folder: Path
+) -> str:
     import pandas as pd
 
-    from pu_diffusion_pipeline.atomic import replacing
     from pu_diffusion_pipeline.reports.paper_tables import table_markdown, table_of_rows
 
-    if not target.startswith("table"):
-        for benchmark in benchmarks:
-            execute(kedro_run(benchmark, [RENDER[target]], {**parameters, "seed": seeds[0]}), project)
-        return
-    summaries = {}
+    summaries, number = {}, int(target[-1])
     for benchmark in benchmarks:
         execute(kedro_run(benchmark, ["summarize"], parameters), project)
-        summary = pd.read_csv(summary_file(benchmark, parameters, project))
+        summary = pd.read_csv(saved_file("summary", benchmark, parameters, project))
         checked = open_loader(project / "conf", benchmark, parameters).checked_parameters()
         summary.attrs.update(paper_row=checked.paper_row, beta=checked.beta)
         summaries[benchmark] = summary
-    table, options = table_of_rows(summaries, int(target[-1])), checked.reporting
-    text = table_markdown(table, int(target[-1]), options.significance, options.level)
-    folder = project / "data/08_reporting/paper"
-    for name, content in ((f"{target}.md", text), (f"{target}.csv", table.to_csv(index=False))):
-        with replacing(folder / name) as temporary:
-            temporary.write_text(content)
-    say(f"\n{text}\n{folder / target}.md and .csv")
+    table, options = table_of_rows(summaries, number), checked.reporting
+    text = table_markdown(table, number, options.significance, options.level)
+    _write(folder / f"{target}.md", text)
+    _write(folder / f"{target}.csv", table.to_csv(index=False))
+    return f"\n{text}"
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text)

@@ -88,10 +88,9 @@ def _run(benchmark: str, method: str, parameters: dict[str, Any], project: Path)
 
 def judge_is_there(benchmark: str, parameters: dict[str, Any], project: Path) -> bool:
     """Whether the benchmark's judge and its report are saved."""
-    catalog = open_loader(project / "conf", benchmark, parameters)["catalog"]
-    return all((project / catalog[name]["filepath"]).exists() for name in ("judge", "judge_report"))
+    return all(saved_file(name, benchmark, parameters, project).exists() for name in ("judge", "judge_report"))
 
 
-def summary_file(benchmark: str, parameters: dict[str, Any], project: Path) -> Path:
-    """Where the benchmark's summary of all runs lies."""
-    return project / open_loader(project / "conf", benchmark, parameters)["catalog"]["summary"]["filepath"]
+def saved_file(name: str, benchmark: str, parameters: dict[str, Any], project: Path) -> Path:
+    """Where a data set of the catalog lies."""
+    return project / open_loader(project / "conf", benchmark, parameters)["catalog"][name]["filepath"]

@@ -91,6 +91,4 @@ def _features(images: ImageSet, judge: Any, checked: Parameters, saved: Any = No
 
     options = checked.evaluation
     extractor = build_extractor(options.features, judge, options.inception_weights)
-    return extract_features(
-        images.images, extractor, options.batch_size, resolve_device(checked.compute.device), saved
-    )
+    return extract_features(images.images, extractor, options.batch_size, resolve_device(checked.compute.device), saved)
