@@ -10,7 +10,7 @@ import click
 from kedro.framework.cli.project import run as kedro_run
 from omegaconf import OmegaConf
 
-from pu_diffusion_pipeline.errors import InvalidInput, TrainingDiverged
+from pu_diffusion_pipeline.errors import InvalidInput, ProcessFailed, TrainingDiverged
 
 
 def split_items(text: str) -> list[str]:
@@ -83,7 +83,7 @@ def _callback(**options: Any) -> Any:
     _check_pipelines(options["pipelines"])
     try:
         return kedro_run.callback(**options)
-    except (InvalidInput, TrainingDiverged, MissingConfigException) as error:
+    except (InvalidInput, ProcessFailed, TrainingDiverged, MissingConfigException) as error:
         raise click.ClickException(str(error)) from error
     except DatasetError as error:
         if isinstance(error.__cause__, InvalidInput | OSError):

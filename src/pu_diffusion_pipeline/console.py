@@ -1,6 +1,7 @@
 """Progress of long jobs, on rich's console as the log lines are, so that they do not overwrite each other."""
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -28,11 +29,11 @@ class Reporter:
 
 
 @contextmanager
-def reporting(title: str, total: int) -> Iterator[Reporter]:
-    """Show the progress of a job of `total` units while the block runs."""
+def reporting(title: str, total: int, shown: bool = True) -> Iterator[Reporter]:
+    """Show the progress of a job of `total` units while the block runs, unless another process does (`shown`)."""
     console = rich.get_console()
-    if not console.is_terminal:
-        yield Reporter(None, title, total)
+    if not shown or not console.is_terminal:
+        yield Reporter(None, title, total if shown else sys.maxsize)
         return
     columns = (
         TextColumn("{task.description}"),

@@ -24,7 +24,7 @@ JUDGE = (*SOURCE, "judge")
 CLASS_PRIOR = (*SPLIT, "class_prior")
 BASE = (*SOURCE, "compute", "denoiser", "noise", "objective", "pretraining")
 INITIAL = (*SPLIT, "pretrained", "denoiser", "noise")
-MODEL = (*INITIAL, "compute", "objective", "training")
+MODEL = (*INITIAL, "compute", "objective", "training", "watch")
 SAMPLES = (*MODEL, "sampling")
 METRICS = (*SAMPLES, "judge", "evaluation")
 STAGES = {
@@ -90,6 +90,8 @@ def _irrelevant(parameters: Parameters, stage: str, method: Method | None) -> se
         without.add("sampling.guidance")
     if parameters.data.judge_split == "clean":
         without.add("data.judge_split")
+    if parameters.watch.keep != "best":  # else watching changes nothing
+        without.add("watch")
     if parameters.judge.architecture == "lenet":
         without.add("judge.architecture")
     if parameters.data.counts.labeled_normal == 0:

@@ -62,6 +62,8 @@ class Compute(Section):
 
     device: Literal["auto", "cuda", "mps", "cpu"] = Field(**NEUTRAL)
     precision: Literal["auto", "fp32", "bf16", "fp16"]
+    channels_last: bool = Field(**NEUTRAL)
+    compile: bool = Field(**NEUTRAL)
 
 
 class Counts(Section):
@@ -160,6 +162,8 @@ class Training(Section):
     max_grad_norm: Annotated[float, Field(gt=0)]
     ema_decay: Fraction | None
     condition_dropout: Fraction
+    accumulation: Positive = Field(**NEUTRAL)
+    num_processes: Positive | Literal["external"] = Field(**NEUTRAL)
     log_every: Positive = Field(**NEUTRAL)
     checkpoint_every: Positive = Field(**NEUTRAL)
 
@@ -171,11 +175,34 @@ class Training(Section):
             raise ValueError(f"checkpoint_every must be a multiple of log_every ({self.log_every})")
         return self
 
+    @model_validator(mode="after")
+    def _parts_of_a_batch(self) -> "Training":
+        processes = 1 if self.num_processes == "external" else self.num_processes
+        if processes > self.batch_size:
+            raise ValueError(
+                f"num_processes must be at most batch_size ({self.batch_size}): they share one batch, got {processes}"
+            )
+        if self.batch_size % (processes * self.accumulation):
+            raise ValueError(
+                f"num_processes x accumulation must divide batch_size ({self.batch_size}), "
+                f"got {processes} x {self.accumulation}"
+            )
+        return self
+
 
 class Pretraining(Training):
     """Training of the stand-in for a published model, which fine-tuning then starts from."""
 
     seed: Count
+
+
+class Watch(Section):
+    """A look at the model while it trains, by the judge."""
+
+    every: Positive | None
+    num_images: Annotated[int, Field(ge=2)]
+    keep: Literal["last", "best", "all"]
+    criterion: Literal["frechet_distance", "non_sensitive_rate"]
 
 
 class Sampling(Section):
@@ -241,6 +268,7 @@ class Parameters(Section):
     objective: Objective
     training: Training
     pretraining: Pretraining | None
+    watch: Watch
     sampling: Sampling
     judge: Judge
     evaluation: Evaluation
@@ -259,6 +287,9 @@ class Parameters(Section):
         smallest = 2 ** (len(self.denoiser.block_out_channels) - 1)
         if self.data.image_size % smallest:
             raise ValueError(f"data.image_size must be a multiple of {smallest} for this denoiser's levels")
+        self._batches_hold_labeled_images()
+        if self.watch.every is None and self.watch.keep != "last":
+            raise ValueError(f"watch.keep {self.watch.keep} needs watch.every, the steps between two looks")
         if self.sampling.num_steps > self.noise.num_train_timesteps:
             raise ValueError("sampling.num_steps must not be above noise.num_train_timesteps")
         smaller = min(self.sampling.num_images, self.data.counts.test)
@@ -268,6 +299,16 @@ class Parameters(Section):
                 f"data.counts.test, got {self.evaluation.kid_subset_size}"
             )
         return self
+
+    def _batches_hold_labeled_images(self) -> None:
+        counts, size = self.data.counts, self.training.batch_size
+        union = counts.unlabeled_normal + counts.unlabeled_sensitive + counts.labeled_sensitive
+        needed = -(-union // counts.labeled_sensitive)
+        if self.training.batches == "mixed" and size < needed:
+            raise ValueError(
+                f"training.batch_size must be at least {needed} with mixed batches, or most hold no image of S "
+                f"(one in {needed} images is); write training.batches: stratified for smaller ones, got {size}"
+            )
 
 
 def load_parameters(raw: Mapping[str, Any]) -> Parameters:

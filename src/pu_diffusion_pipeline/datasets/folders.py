@@ -140,3 +140,40 @@ class CheckpointsDataset(AbstractDataset[None, Any]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}
+
+
+class WatchDataset(AbstractDataset[None, Any]):
+    """Gives a training node the place of its watcher; the watcher reads and writes it as training goes on.
+
+    Args:
+        filepath: the watcher's folder; it need not exist.
+        reads: `judge`, `test_images` and `reference_features`, each with the `filepath` of its folder.
+        metadata: for kedro-viz.
+    """
+
+    def __init__(
+        self,
+        *,
+        filepath: str,
+        reads: dict[str, dict[str, str]],
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        self._filepath, self._reads, self.metadata = PurePosixPath(filepath), reads, metadata
+
+    def load(self) -> Any:
+        """The place; nothing is read."""
+        from pu_diffusion_pipeline.diffusion.watching import WatchPlace
+
+        return WatchPlace(
+            Path(self._filepath), **{name: Path(entry["filepath"]) for name, entry in self._reads.items()}
+        )
+
+    def save(self, data: None) -> None:
+        """Not used: the watcher writes."""
+        raise NotImplementedError("looks are written by the training node")
+
+    def _exists(self) -> bool:
+        return True
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}

@@ -1,5 +1,8 @@
 """Where and how precisely to compute: resolves `auto`."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 
 from pu_diffusion_pipeline.errors import InvalidInput
@@ -32,3 +35,31 @@ def autocast(device: str, precision: str) -> torch.autocast:
     """Mixed precision for inference: weights stay float32."""
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[precision]
     return torch.autocast(device, dtype=dtype, enabled=precision != "fp32")
+
+
+def compile_denoiser(denoiser: Any) -> Callable[..., Any]:
+    """The denoiser through torch.compile, which compiles at the first call.
+
+    Raises:
+        InvalidInput: (at that call) it cannot be compiled here.
+    """
+    from torch._dynamo.exc import TorchDynamoException
+    from torch._inductor.exc import InductorError
+
+    compiled = torch.compile(denoiser)
+
+    def call(*inputs: Any, **named: Any) -> Any:
+        try:
+            return compiled(*inputs, **named)
+        except (TorchDynamoException, InductorError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise InvalidInput(
+                f"compute.compile: torch.compile does not work here ({reason}); install a C++ compiler, or write false"
+            ) from error
+
+    return call
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether an allocation on a GPU or in main memory has failed."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

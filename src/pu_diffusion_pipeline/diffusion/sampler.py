@@ -3,18 +3,21 @@
 Image i starts from noise that depends on the seed and on i alone: the same for every method, batch size and device.
 """
 
-from typing import Any
+import logging
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pu_diffusion_pipeline.console import reporting
-from pu_diffusion_pipeline.diffusion.compute import autocast
+from pu_diffusion_pipeline.diffusion.compute import autocast, is_out_of_memory
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.images.transforms import to_uint8
 from pu_diffusion_pipeline.parameters import Sampling
 from pu_diffusion_pipeline.seeding import derive_seed
+
+log = logging.getLogger(__name__)
 
 
 def sample_images(
@@ -26,9 +29,10 @@ def sample_images(
     device: str,
     precision: str,
     conditions: np.ndarray | None = None,
+    channels_last: bool = False,
     title: str = "sample",
 ) -> np.ndarray:
-    """Draw images.
+    """Draw images. Where a batch does not fit into memory, it is halved until it does.
 
     Args:
         denoiser: a trained UNet2DModel.
@@ -38,22 +42,34 @@ def sample_images(
         device: cuda, mps or cpu.
         precision: fp32, bf16 or fp16.
         conditions: (num_images,) int64, what to ask for (Eq. 20); None for an unconditional denoiser.
+        channels_last: keep images and weights in this memory layout.
         title: stands before the progress bar.
 
     Returns:
         (num_images, C, H, W) uint8.
     """
-    denoiser = denoiser.to(device).eval()
+    memory_format = torch.channels_last if channels_last else torch.contiguous_format
+    denoiser = denoiser.to(device, memory_format=memory_format).eval()
     sampler = build_sampler(noise_scheduler, settings.sampler, settings.karras_sigmas)
     shape = (denoiser.config.in_channels, denoiser.config.sample_size, denoiser.config.sample_size)
     images = np.empty((settings.num_images, *shape), dtype=np.uint8)
     with reporting(title, settings.num_images) as reporter, torch.inference_mode(), autocast(device, precision):
-        for start in range(0, settings.num_images, settings.batch_size):
-            indices = range(start, min(start + settings.batch_size, settings.num_images))
+        start, batch_size = 0, settings.batch_size
+        while start < settings.num_images:
+            indices = range(start, min(start + batch_size, settings.num_images))
             asked = None if conditions is None else conditions[start : indices.stop]
             guided = denoiser if asked is None else Guided(denoiser, asked, settings.guidance)
-            images[start : indices.stop] = _sample_batch(guided, sampler, settings.num_steps, seed, indices, shape)
-            reporter.update(indices.stop)
+            starting_noise = _starting_noise(seed, indices, shape, memory_format)
+            try:
+                images[start : indices.stop] = _sample_batch(guided, sampler, settings.num_steps, starting_noise)
+            except RuntimeError as error:
+                if len(indices) == 1 or not is_out_of_memory(error):
+                    raise
+                batch_size = -(-len(indices) // 2)
+                log.warning("%d images at a time do not fit into memory: going on with %d", len(indices), batch_size)
+                continue
+            start = indices.stop
+            reporter.update(start)
     return images
 
 
@@ -86,11 +102,23 @@ class Guided:
         return both
 
 
-def _sample_batch(
-    denoiser: Any, sampler: Any, num_steps: int, seed: int, indices: range, shape: tuple[int, ...]
-) -> np.ndarray:
+class StartingNoise(NamedTuple):
+    """Where some images start, and the random streams they go on with."""
+
+    noisy_images: Tensor
+    generators: list[torch.Generator]
+
+
+def _starting_noise(
+    seed: int, indices: range, shape: tuple[int, ...], memory_format: torch.memory_format
+) -> StartingNoise:
     generators = [torch.Generator().manual_seed(derive_seed(seed, "starting_noise", index)) for index in indices]
     noisy_images = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+    return StartingNoise(noisy_images.contiguous(memory_format=memory_format), generators)
+
+
+def _sample_batch(denoiser: Any, sampler: Any, num_steps: int, starting_noise: StartingNoise) -> np.ndarray:
+    noisy_images, generators = starting_noise
     noisy_images = noisy_images.to(denoiser.device)
     sampler.set_timesteps(num_steps)
     if hasattr(sampler, "set_begin_index"):  # rounded Karras sigmas can name a timestep twice: count, do not look it up

@@ -4,10 +4,12 @@ Everything random in a step follows from the seed and the step's number, so a re
 drawn. U's part of a batch (images, noise, timesteps) is the same for every method with the same seed.
 """
 
+import errno
 import logging
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,9 +20,11 @@ from torch import Tensor
 from pu_diffusion_pipeline.console import reporting
 from pu_diffusion_pipeline.diffusion.batches import Batch, build_batches, length_in_steps
 from pu_diffusion_pipeline.diffusion.checkpoints import CheckpointStore
+from pu_diffusion_pipeline.diffusion.compute import compile_denoiser
 from pu_diffusion_pipeline.diffusion.meter import Meter
 from pu_diffusion_pipeline.diffusion.noising import TIMESTEPS, denoising_error
 from pu_diffusion_pipeline.diffusion.objectives import Objective
+from pu_diffusion_pipeline.diffusion.watching import Watcher
 from pu_diffusion_pipeline.errors import InvalidInput, TrainingDiverged
 from pu_diffusion_pipeline.images.transforms import to_unit
 from pu_diffusion_pipeline.parameters import Training
@@ -45,8 +49,30 @@ class Trained:
     num_steps: int
 
 
+class Draws(NamedTuple):
+    """What a step computes on; every tensor has the whole batch (B), also where processes share it.
+
+    Attributes:
+        clean_images: (B, C, H, W) in [-1, 1].
+        noise: (B, C, H, W).
+        timesteps: (B,) int64.
+        labels: (B,) int64, the set each image comes from.
+        conditions: (B,) int64, or None.
+    """
+
+    clean_images: Tensor
+    noise: Tensor
+    timesteps: Tensor
+    labels: Tensor
+    conditions: Tensor | None
+
+    def at(self, places: Tensor) -> "Draws":
+        """Some of the images."""
+        return Draws(*(None if part is None else part[places] for part in self))
+
+
 class Trainer:
-    """One training run.
+    """One training run. Several processes share every batch if accelerate finds that it was launched so.
 
     Args:
         denoiser: a UNet2DModel or the like; trained in place.
@@ -61,6 +87,9 @@ class Trainer:
         sets: the training sets that the objective looks at; images of the others are not computed.
         condition_dropout: share of conditions that are dropped in conditional training, so that the denoiser also
             learns to do without (classifier-free guidance, Ho & Salimans 2022).
+        channels_last: keep images and weights in this memory layout.
+        compiled: run the denoiser through torch.compile.
+        watcher: looks at the model every so many steps; None: nobody does.
     """
 
     def __init__(
@@ -77,12 +106,18 @@ class Trainer:
         checkpoints: CheckpointStore | None = None,
         sets: tuple[str, ...] = SETS[:2],
         condition_dropout: float = 0.0,
+        channels_last: bool = False,
+        compiled: bool = False,
+        watcher: Watcher | None = None,
     ) -> None:
         self.objective, self.settings, self.seed = objective, settings, seed
         self.noise_scheduler, self.error_options = noise_scheduler, error_options
         self.checkpoints, self.sets, self.condition_dropout = checkpoints, sets, condition_dropout
         self.precision, self.accelerator = precision, _accelerator(device, precision)
-        self.device = self.accelerator.device
+        self.device, self.is_first = self.accelerator.device, self.accelerator.is_main_process
+        self.watcher = watcher if self.is_first else None
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        denoiser = denoiser.to(memory_format=self.memory_format)
         optimizer = torch.optim.AdamW(
             denoiser.parameters(),
             lr=settings.learning_rate,
@@ -91,6 +126,7 @@ class Trainer:
             fused=True,
         )
         self.denoiser, self.optimizer = self.accelerator.prepare(denoiser, optimizer)
+        self.predict = compile_denoiser(self.denoiser) if compiled else self.denoiser
         self.step, self.seconds, self.history = 0, 0.0, []
 
     def fit(
@@ -116,6 +152,7 @@ class Trainer:
             TrainingDiverged: the loss is no longer finite.
         """
         settings = self.settings
+        self._check_parts()
         none = unlabeled[:0]
         images = (unlabeled, labeled_sensitive, none if labeled_normal is None else labeled_normal)
         for name, part in zip(SETS, images, strict=True):
@@ -136,7 +173,7 @@ class Trainer:
         )
         meter, begun = Meter(), time.perf_counter() - self.seconds
         self.denoiser.train()
-        with reporting(title, total) as reporter:
+        with reporting(title, total, shown=self.is_first) as reporter:
             while self.step < total:
                 rows = self._rows(batches.at(self.step))
                 given = (
@@ -147,9 +184,14 @@ class Trainer:
                 self.seconds = time.perf_counter() - begun
                 if self.step % settings.log_every == 0 or self.step == total:
                     self._log(meter, reporter)
+                if self.watcher is not None and self.step % self.watcher.every == 0:
+                    begun += self._look()
                 if self.step % settings.checkpoint_every == 0 and self.step < total:
                     self._save(self._state())
         self._use_averaged_weights()
+        chosen = self.watcher.weights_to_return() if self.watcher is not None else None
+        if chosen is not None:
+            self.accelerator.unwrap_model(self.denoiser).load_state_dict(chosen)
         self._save(self._finished_state())
         return self._result()
 
@@ -158,33 +200,79 @@ class Trainer:
         return [rows if name in self.sets else rows[:0] for name, rows in zip(SETS, batch, strict=True)]
 
     def _train_step(self, images: list[np.ndarray], conditions: list[np.ndarray] | None = None) -> dict[str, Tensor]:
-        clean_images, noise, timesteps = self._draw(images)
-        labels = torch.repeat_interleave(torch.arange(len(images)), torch.tensor([len(part) for part in images]))
-        labels = labels.to(self.device)
-        given = None if conditions is None else self._drop_some(conditions)
-        with self.accelerator.autocast():
-            error = denoising_error(
-                self.denoiser,
-                self.noise_scheduler,
-                clean_images,
-                noise,
-                timesteps,
-                conditions=given,
-                **self.error_options,
-            )
-        loss, risks = self.objective(error, labels)
-        self.accelerator.backward(loss)
+        draws = self._draw(images, conditions)
+        parts = self._parts(len(draws.labels))
+        if len(parts) == 1 and self.accelerator.num_processes == 1:
+            loss, risks = self.objective(self._error(draws), draws.labels)
+            self.accelerator.backward(loss)
+        else:
+            loss, risks = self._backward_in_parts(draws, parts)
         gradient_norm = self.accelerator.clip_grad_norm_(self.denoiser.parameters(), self.settings.max_grad_norm)
         self.optimizer.step()
         self.lr_scheduler.step()
         self.optimizer.zero_grad()
         if self.ema is not None:
             self.ema.step(self.denoiser.parameters())
-        num_images = torch.tensor(float(len(clean_images)))
+        num_images = torch.tensor(float(len(draws.labels)))
         return {"loss": loss.detach(), **risks, "gradient_norm": gradient_norm, "num_images": num_images}
 
-    def _draw(self, images: list[np.ndarray]) -> tuple[Tensor, Tensor, Tensor]:
-        """Clean images in [-1, 1], noise and timesteps of the step; every set has a random stream of its own."""
+    def _error(self, draws: Draws) -> Tensor:
+        with self.accelerator.autocast():
+            return denoising_error(
+                self.predict,
+                self.noise_scheduler,
+                draws.clean_images.contiguous(memory_format=self.memory_format),
+                draws.noise.contiguous(memory_format=self.memory_format),
+                draws.timesteps,
+                conditions=draws.conditions,
+                **self.error_options,
+            )
+
+    def _parts(self, size: int) -> list[Tensor]:
+        """This process's images of a batch, every num_processes-th, in as many parts as are computed one by one."""
+        mine = torch.arange(self.accelerator.process_index, size, self.accelerator.num_processes, device=self.device)
+        return list(mine.tensor_split(self.settings.accumulation))
+
+    def _backward_in_parts(self, draws: Draws, parts: list[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Gradients of the objective of the whole batch, which is not a mean of objectives of its parts.
+
+        The errors of all parts and processes come first; the objective's derivative by each image's error then
+        weighs that image's gradient. With several parts that costs a second forward pass.
+        """
+        once = len(parts) == 1
+        with torch.set_grad_enabled(once):
+            errors = [self._error(draws.at(part)) for part in parts]
+        whole = self._gathered(torch.cat(errors).detach(), len(draws.labels)).requires_grad_()
+        loss, risks = self.objective(whole, draws.labels)
+        (weights,) = torch.autograd.grad(loss, whole)
+        for number, part in enumerate(parts):
+            last = number == len(parts) - 1
+            with nullcontext() if last else self.accelerator.no_sync(self.denoiser):
+                error = errors[0] if once else self._error(draws.at(part))
+                # Gradients are averaged over processes; the objective is one sum over all their images.
+                self.accelerator.backward((weights[part] * error).sum() * self.accelerator.num_processes)
+        return loss, {name: value.detach() for name, value in risks.items()}
+
+    def _gathered(self, errors: Tensor, size: int) -> Tensor:
+        """Every process's errors (about B / num_processes) as those of the batch (B,), in its order."""
+        processes = self.accelerator.num_processes
+        longest = -(-size // processes)
+        padded = torch.nn.functional.pad(errors, (0, longest - len(errors)))
+        return self.accelerator.gather(padded).view(processes, longest).T.flatten()[:size].clone()
+
+    def _check_parts(self) -> None:
+        processes, size = self.accelerator.num_processes, self.settings.batch_size
+        if size % (processes * self.settings.accumulation):
+            raise InvalidInput(
+                f"training.batch_size {size} cannot be shared by {processes} processes in "
+                f"{self.settings.accumulation} parts each (training.accumulation)"
+            )
+        drops = any(isinstance(layer, torch.nn.Dropout) and layer.p > 0 for layer in self.denoiser.modules())
+        if self.settings.accumulation > 1 and drops:
+            raise InvalidInput("training.accumulation computes images twice: it needs a denoiser without dropout")
+
+    def _draw(self, images: list[np.ndarray], conditions: list[np.ndarray] | None) -> Draws:
+        """What the step computes on; every set has a random stream of its own."""
         parts = []
         for name, part in zip(SETS, images, strict=True):
             generator = self._generator("training_noise", name)
@@ -194,7 +282,9 @@ class Trainer:
             timesteps = TIMESTEPS[self.settings.timesteps](len(part), num_timesteps, generator)
             parts.append((clean_images, noise, timesteps))
         clean_images, noise, timesteps = (torch.cat(part) for part in zip(*parts, strict=True))
-        return clean_images, noise, timesteps
+        labels = torch.repeat_interleave(torch.arange(len(images)), torch.tensor([len(part) for part in images]))
+        given = None if conditions is None else self._drop_some(conditions)
+        return Draws(clean_images, noise, timesteps, labels.to(self.device), given)
 
     def _drop_some(self, conditions: list[np.ndarray]) -> Tensor:
         """The step's conditions, some replaced by the one that means none: the last class of the embedding."""
@@ -247,9 +337,33 @@ class Trainer:
         state = {name: value for name, value in self._state().items() if name in ("step", "seconds", "history")}
         return {**state, "finished": True, "denoiser": self.accelerator.unwrap_model(self.denoiser).state_dict()}
 
+    def _look(self) -> float:
+        """Let the watcher look at the weights that would be returned now; the seconds it took."""
+        begun, denoiser = time.perf_counter(), self.accelerator.unwrap_model(self.denoiser)
+        if self.ema is not None:
+            self.ema.store(denoiser.parameters())
+            self.ema.copy_to(denoiser.parameters())
+        self.watcher.look(self.step, denoiser.eval())
+        if self.ema is not None:
+            self.ema.restore(denoiser.parameters())
+        denoiser.train()
+        return time.perf_counter() - begun
+
     def _save(self, state: dict[str, Any]) -> None:
-        if self.checkpoints is not None:
+        """Write a resume state; if there is no room for it, training goes on without."""
+        if self.checkpoints is None or not self.is_first:
+            return
+        try:
             self.checkpoints.save(state)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            log.warning(
+                "The resume state of step %d could not be written (%s); training goes on. Last good checkpoint: %s",
+                self.step,
+                error.strerror,
+                self._last_checkpoint(),
+            )
 
     def _resume(self) -> bool:
         """Take up the newest resume state; true if the run was finished already."""
@@ -278,6 +392,7 @@ class Trainer:
     def _result(self) -> Trained:
         # Mixed precision wraps `forward`; the plain model is what gets saved and sampled from.
         denoiser = self.accelerator.unwrap_model(self.denoiser, keep_fp32_wrapper=False).cpu().eval()
+        denoiser = denoiser.to(memory_format=torch.contiguous_format)
         return Trained(denoiser, self.history, self.seconds, self.step)
 
 

@@ -133,6 +133,15 @@ def inception_weights_file(path: str | None) -> Path:
     return file
 
 
+def frechet_distance(samples: Features, reference: Features) -> float:
+    """The Frechet distance alone; see `distances`."""
+    from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+
+    generated, real = (torch.from_numpy(np.asarray(part.values, dtype=np.float64)) for part in (samples, reference))
+    statistics = [fid_features_to_statistics(part) for part in (generated, real)]
+    return float(fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"])
+
+
 def distances(
     samples: Features, reference: Features, *, kid_subsets: int, kid_subset_size: int, neighborhood: int
 ) -> dict[str, Any]:
@@ -148,7 +157,6 @@ def distances(
     Raises:
         InvalidInput: the extractors differ or there are too few images.
     """
-    from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
     from torch_fidelity.metric_kid import kid_features_to_metric
     from torch_fidelity.metric_prc import prc_features_to_metric
 
@@ -158,12 +166,11 @@ def distances(
         if len(part.values) < max(2, kid_subset_size, neighborhood + 1):
             raise InvalidInput(f"{len(part.values)} {name} are too few for these distances")
     generated, real = (torch.from_numpy(np.asarray(part.values, dtype=np.float64)) for part in (samples, reference))
-    statistics = [fid_features_to_statistics(part) for part in (generated, real)]
     options = {"verbose": False, "save_cpu_ram": False, "rng_seed": 2020, "prc_batch_size": 10_000}
     kid = kid_features_to_metric(generated, real, kid_subsets=kid_subsets, kid_subset_size=kid_subset_size, **options)
     shares = prc_features_to_metric(generated, real, prc_neighborhood=neighborhood, **options)
     return {
-        "frechet_distance": float(fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]),
+        "frechet_distance": frechet_distance(samples, reference),
         "kernel_distance": kid["kernel_inception_distance_mean"],
         "kernel_distance_sd": kid["kernel_inception_distance_std"],
         "precision": float(shares["precision"]),

@@ -164,3 +164,22 @@ def to_png_base64(figure: Figure, dpi: int = 140) -> str:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi)
     return base64.b64encode(buffer.getvalue()).decode()
+
+
+def watched_curve(looks: pd.DataFrame) -> Figure:
+    """Non-sensitive rate with its interval, and Frechet distance, over the training steps.
+
+    Args:
+        looks: columns step, non_sensitive_rate, low, high, frechet_distance.
+    """
+    figure = Figure(figsize=(8.5, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot(looks["step"], looks["non_sensitive_rate"], marker="o")
+    left.fill_between(looks["step"], looks["low"], looks["high"], alpha=0.2)
+    left.set_ylabel(BETA_PANELS["nsr"])
+    right.plot(looks["step"], looks["frechet_distance"], marker="o")
+    right.set_ylabel(BETA_PANELS["distance"])
+    for axes in (left, right):
+        axes.set_xlabel("training step")
+        axes.grid(alpha=0.3)
+    return figure

@@ -8,7 +8,7 @@ import pandas as pd
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.identity import check_settings, code_digest, digest, environment, settings
 from pu_diffusion_pipeline.images.image_set import ImageSet
-from pu_diffusion_pipeline.parameters import METHODS, Parameters, Training, load_parameters
+from pu_diffusion_pipeline.parameters import load_parameters
 
 
 def initialize_denoiser(parameters: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -57,6 +57,7 @@ def pretrain_denoiser(
 
     from pu_diffusion_pipeline.diffusion.denoiser import build_denoiser
     from pu_diffusion_pipeline.diffusion.noising import build_noise_scheduler
+    from pu_diffusion_pipeline.pipelines.training.job import Job, run_job
 
     checked = load_parameters(parameters)
     data, options = checked.data, checked.pretraining
@@ -69,8 +70,8 @@ def pretrain_denoiser(
     checkpoints.claim(made_with, digest(judge_images.images), code_digest())
     unet = build_denoiser(checked.denoiser, data.image_size, data.channels, options.seed)
     scheduler = build_noise_scheduler(**checked.noise.model_dump())
-    trainer = _build_trainer(checked, "unsupervised", None, unet, scheduler, checkpoints, options, options.seed)
-    trained = trainer.fit(judge_images.images, judge_images.images[:0], title="pretrain")
+    job = Job(checked, options, "unsupervised", None, options.seed, unet, scheduler, "pretrain")
+    trained = run_job(job, checkpoints, (judge_images.images, judge_images.images[:0]))
     manifest = {
         "settings": made_with,
         "num_steps": trained.num_steps,
@@ -86,6 +87,7 @@ def train_denoiser(
     labeled_sensitive: ImageSet,
     initial_model: Any,
     checkpoints: Any,
+    watch: Any,
     parameters: dict[str, Any],
     beta: dict[str, Any] | None = None,
     labeled_normal: ImageSet | None = None,
@@ -94,6 +96,8 @@ def train_denoiser(
 ) -> tuple[Any, pd.DataFrame, dict[str, Any]]:
     """The trained pipeline folder, the loss and risk curves, and the manifest."""
     from diffusers import DDPMPipeline
+
+    from pu_diffusion_pipeline.pipelines.training.job import Job, run_job
 
     checked = load_parameters(parameters)
     sets = [part for part in (unlabeled, labeled_sensitive, labeled_normal) if part is not None]
@@ -105,57 +109,24 @@ def train_denoiser(
     data_digest = digest(*(part.images for part in sets), *_conditions(sets), *_weights(initial_model.unet))
     checkpoints.claim(made_with, data_digest, code_digest())
     beta_value = None if beta is None else beta["value"]
-    scheduler = initial_model.scheduler
-    trainer = _build_trainer(
-        checked, method, beta_value, initial_model.unet, scheduler, checkpoints, checked.training, checked.seed
-    )
-    trained = trainer.fit(
-        *(part.images for part in sets), conditions=_conditions(sets) or None, title=f"train {method}"
-    )
+    unet, scheduler = initial_model.unet, initial_model.scheduler
+    job = Job(checked, checked.training, method, beta_value, checked.seed, unet, scheduler, f"train {method}")
+    trained = run_job(job, checkpoints, tuple(part.images for part in sets), _conditions(sets) or None, watch)
     manifest = {
         "method": method,
         "settings": made_with,
         "beta": beta,
         "seed": checked.seed,
         "data_digest": data_digest,
-        "device": trainer.device.type,
-        "precision": trainer.precision,
+        "device": job.device,
+        "precision": job.precision,
+        "num_processes": checked.training.num_processes,
         "num_steps": trained.num_steps,
         "num_parameters": _num_parameters(trained.denoiser),
         "seconds": round(trained.seconds, 2),
         **environment(),
     }
     return DDPMPipeline(unet=trained.denoiser, scheduler=scheduler), pd.DataFrame(trained.history), manifest
-
-
-def _build_trainer(
-    checked: Parameters,
-    method: str,
-    beta: float | None,
-    denoiser: Any,
-    noise_scheduler: Any,
-    checkpoints: Any,
-    options: Training,
-    seed: int,
-) -> Any:
-    from pu_diffusion_pipeline.diffusion.compute import resolve_device, resolve_precision
-    from pu_diffusion_pipeline.diffusion.objectives import build_objective
-    from pu_diffusion_pipeline.diffusion.trainer import Trainer
-
-    device, objective = resolve_device(checked.compute.device), checked.objective
-    return Trainer(
-        denoiser,
-        noise_scheduler,
-        build_objective(method, beta, objective.correction, objective.gamma),
-        options,
-        error_options={"error_space": objective.error_space, "reduction": objective.reduction},
-        seed=seed,
-        device=device,
-        precision=resolve_precision(checked.compute.precision, device),
-        checkpoints=checkpoints,
-        sets=METHODS[method].sets,
-        condition_dropout=options.condition_dropout,
-    )
 
 
 def _conditions(sets: list[ImageSet]) -> tuple[np.ndarray, ...]:

@@ -43,7 +43,7 @@ def create_pipeline(name: str, method: Method) -> Pipeline:
         inputs["unlabeled"] = "oracle_images"
     train = Node(
         update_wrapper(partial(nodes.train_denoiser, method=name), nodes.train_denoiser),
-        {**inputs, "checkpoints": "checkpoints", "parameters": "parameters"},
+        {**inputs, "checkpoints": "checkpoints", "watch": "watch", "parameters": "parameters"},
         ["model", "training_history", "training_manifest"],
         name="train_denoiser",
     )

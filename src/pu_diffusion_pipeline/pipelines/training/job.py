@@ -1,0 +1,228 @@
+"""A training as a job: in this process, in several on this machine, or in ones that a launcher starts elsewhere.
+
+Every process of a job runs `worker.py` on the job's folder, whoever starts it. The job ends as a finished state in the
+checkpoint store, which the node then reads as if it had been interrupted after its last step.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pu_diffusion_pipeline.diffusion.checkpoints import CheckpointStore
+from pu_diffusion_pipeline.diffusion.compute import resolve_device, resolve_precision
+from pu_diffusion_pipeline.diffusion.objectives import build_objective
+from pu_diffusion_pipeline.diffusion.trainer import Trained, Trainer
+from pu_diffusion_pipeline.diffusion.watching import WatchPlace
+from pu_diffusion_pipeline.errors import InvalidInput, ProcessFailed, TrainingDiverged
+from pu_diffusion_pipeline.parameters import METHODS, Parameters, Pretraining, Training, load_parameters
+from pu_diffusion_pipeline.pipelines.training.watch import open_watcher
+
+WORKER = "pu_diffusion_pipeline.pipelines.training.worker"
+MISTAKES = {kind.__name__: kind for kind in (InvalidInput, TrainingDiverged)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What is trained, and how.
+
+    Attributes:
+        parameters: of the run.
+        options: the section of them that describes this training.
+        method: whose objective.
+        beta: for methods that use it.
+        seed: of batches and noise.
+        denoiser: where training starts; trained in place.
+        noise_scheduler: the forward process.
+        title: stands before the progress bar.
+    """
+
+    parameters: Parameters
+    options: Training
+    method: str
+    beta: float | None
+    seed: int
+    denoiser: Any
+    noise_scheduler: Any
+    title: str
+
+    @property
+    def device(self) -> str:
+        """cuda, mps or cpu."""
+        return resolve_device(self.parameters.compute.device)
+
+    @property
+    def precision(self) -> str:
+        """fp32, bf16 or fp16."""
+        return resolve_precision(self.parameters.compute.precision, self.device)
+
+    def trainer(self, checkpoints: CheckpointStore, watch: WatchPlace | None = None) -> Trainer:
+        """The trainer of this process."""
+        objective, compute = self.parameters.objective, self.parameters.compute
+        return Trainer(
+            self.denoiser,
+            self.noise_scheduler,
+            build_objective(self.method, self.beta, objective.correction, objective.gamma),
+            self.options,
+            error_options={"error_space": objective.error_space, "reduction": objective.reduction},
+            seed=self.seed,
+            device=self.device,
+            precision=self.precision,
+            checkpoints=checkpoints,
+            sets=METHODS[self.method].sets,
+            condition_dropout=self.options.condition_dropout,
+            channels_last=compute.channels_last,
+            compiled=compute.compile,
+            watcher=watch and open_watcher(watch, self.parameters, self.noise_scheduler, self.device, self.precision),
+        )
+
+    def save(
+        self,
+        folder: Path,
+        images: tuple[np.ndarray, ...],
+        conditions: tuple[np.ndarray, ...] | None,
+        watch: WatchPlace | None,
+    ) -> None:
+        """Write the job into a folder, for `worker.py`."""
+        from diffusers import DDPMPipeline
+
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        DDPMPipeline(unet=self.denoiser, scheduler=self.noise_scheduler).save_pretrained(folder / "model")
+        for name, arrays in (("images", images), ("conditions", conditions or ())):
+            for number, array in enumerate(arrays):
+                np.save(folder / f"{name}_{number}.npy", array, allow_pickle=False)
+        plain = {
+            "parameters": self.parameters.model_dump(mode="json"),
+            "is_pretraining": isinstance(self.options, Pretraining),
+            "method": self.method,
+            "beta": self.beta,
+            "seed": self.seed,
+            "title": self.title,
+            "watch": watch and {name: str(path.resolve()) for name, path in dataclasses.asdict(watch).items()},
+        }
+        (folder / "job.json").write_text(json.dumps(plain, indent=1))
+
+    @classmethod
+    def run(cls, folder: Path) -> None:
+        """Train the job in a folder, as one of its processes."""
+        from diffusers import DDPMPipeline
+
+        plain = json.loads((folder / "job.json").read_text())
+        parameters = load_parameters(plain["parameters"])
+        options = parameters.pretraining if plain["is_pretraining"] else parameters.training
+        assert options is not None
+        model = DDPMPipeline.from_pretrained(folder / "model", local_files_only=True, use_safetensors=True)
+        job = cls(
+            parameters, options, plain["method"], plain["beta"], plain["seed"],
+            model.unet, model.scheduler, plain["title"],
+        )  # fmt: skip
+        watch = plain["watch"] and WatchPlace(**{name: Path(path) for name, path in plain["watch"].items()})
+        trainer = job.trainer(CheckpointStore(folder.parent), watch)
+        images, conditions = (
+            [np.load(path, mmap_mode="r" if path.stat().st_size > 1 << 20 else None, allow_pickle=False)
+             for path in sorted(folder.glob(f"{name}_*.npy"))]
+            for name in ("images", "conditions")
+        )  # fmt: skip
+        trainer.fit(*images, conditions=tuple(conditions) or None, title=job.title)
+
+
+def run_job(
+    job: Job,
+    checkpoints: CheckpointStore,
+    images: tuple[np.ndarray, ...],
+    conditions: tuple[np.ndarray, ...] | None = None,
+    watch: WatchPlace | None = None,
+) -> Trained:
+    """Train, in as many processes as `training.num_processes` says.
+
+    Args:
+        job: what is trained.
+        checkpoints: where its states go.
+        images: U, S and labeled normal images, as `Trainer.fit` takes them.
+        conditions: as there.
+        watch: where a watcher finds the judge and writes what it sees.
+
+    Raises:
+        InvalidInput: `external`, and the job is not finished; it says how to start it.
+        ProcessFailed: one of several processes has ended early.
+    """
+    processes, folder = job.options.num_processes, checkpoints.folder / "job"
+    watch = watch if job.parameters.watch.every is not None else None
+    if processes != 1 and not _is_finished(checkpoints):
+        job.save(folder, images, conditions, watch)
+        if processes == "external":
+            raise InvalidInput(
+                f"training.num_processes is external: the job is ready in {folder}. Start its processes with\n"
+                f"  torchrun --nproc-per-node=8 -m {WORKER} {folder}\n"
+                "(or accelerate launch -m, on any number of nodes that see this folder), then run this command again."
+            )
+        launch(folder, processes)
+    trained = job.trainer(checkpoints, watch if processes == 1 else None).fit(
+        *images, conditions=conditions, title=job.title
+    )
+    shutil.rmtree(folder, ignore_errors=True)
+    return trained
+
+
+def _is_finished(checkpoints: CheckpointStore) -> bool:
+    state = checkpoints.latest()
+    return state is not None and state["finished"]
+
+
+def launch(folder: Path, num_processes: int) -> None:
+    """Start the processes of a job on this machine through torch elastic; one that fails stops all."""
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=num_processes,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        run_id=uuid.uuid4().hex,
+        max_restarts=0,
+        monitor_interval=0.2,
+    )
+    with _threads_each(max(1, torch.get_num_threads() // num_processes)):
+        try:
+            elastic_launch(config, sys.executable)("-m", WORKER, str(folder))
+        except ChildFailedError as error:
+            raise _explained(folder, error) from error
+
+
+def _explained(folder: Path, error: Any) -> Exception:
+    if (path := folder / "mistake.json").is_file():
+        mistake = json.loads(path.read_text())
+        return MISTAKES[mistake["kind"]](mistake["message"])
+    rank, failure = error.get_first_failure()
+    how = f"was killed (signal {-failure.exitcode})" if failure.exitcode < 0 else f"ended with code {failure.exitcode}"
+    state = CheckpointStore(folder.parent).latest()
+    last = "none" if state is None else f"step {state['step']} in {folder.parent}"
+    return ProcessFailed(
+        f"Process {rank} of this training {how}; the others were stopped (last good checkpoint: {last}). "
+        "Run the same command to go on from there."
+    )
+
+
+@contextlib.contextmanager
+def _threads_each(count: int) -> Iterator[None]:
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = str(count)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = before
