@@ -21,7 +21,7 @@ LAYERS = [
     ("metrics",),
     ("diffusion",),
     ("positive_unlabeled", "images"),
-    ("commands", "identity", "parameters", "seeding", "errors", "atomic", "console", "__init__"),
+    ("commands", "identity", "methods", "parameters", "seeding", "errors", "atomic", "console", "__init__"),
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 ONLY_IN = {

@@ -7,7 +7,8 @@ from omegaconf import OmegaConf
 from conftest import BENCHMARKS, REPO
 from pu_diffusion_pipeline.config import ProjectConfigLoader
 from pu_diffusion_pipeline.images.sources import SOURCES
-from pu_diffusion_pipeline.parameters import DEFAULT_METHODS, METHODS, Data, Parameters
+from pu_diffusion_pipeline.methods import DEFAULT_METHODS, METHODS
+from pu_diffusion_pipeline.parameters import Data, Parameters
 
 TABLE_1 = ["mnist_even", "mnist_odd", "cifar10_vehicles", "cifar10_animals", "stl10_vehicles", "stl10_animals",
            "celeba_male", "celeba_female"]  # fmt: skip

@@ -21,7 +21,8 @@ from pu_diffusion_pipeline.identity import (
     environment,
     run_folder,
 )
-from pu_diffusion_pipeline.parameters import METHODS, Parameters, load_parameters
+from pu_diffusion_pipeline.methods import METHODS
+from pu_diffusion_pipeline.parameters import Parameters, load_parameters
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 OF_METHODS = ("model", "samples", "metrics")

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pu_diffusion_pipeline.parameters import METHODS
+from pu_diffusion_pipeline.methods import METHODS
 
 DEFAULT_BENCHMARK = "digits_even"
 

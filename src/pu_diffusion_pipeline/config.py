@@ -15,7 +15,8 @@ from omegaconf import OmegaConf
 
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.identity import run_folder
-from pu_diffusion_pipeline.parameters import METHODS, Parameters, load_parameters
+from pu_diffusion_pipeline.methods import METHODS
+from pu_diffusion_pipeline.parameters import Parameters, load_parameters
 
 OF_METHOD = ("model", "samples", "metrics")  # stages with a folder for each run of each method
 RunFolders = Callable[..., str]

@@ -15,7 +15,8 @@ import numpy as np
 from pydantic import BaseModel
 
 from pu_diffusion_pipeline.errors import InvalidInput
-from pu_diffusion_pipeline.parameters import METHODS, Method, Parameters
+from pu_diffusion_pipeline.methods import METHODS, Method
+from pu_diffusion_pipeline.parameters import Parameters
 
 # Sections of parameters.yml that each kind of artifact depends on, directly or through what it is made from.
 SOURCE = ("benchmark", "data")

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from kedro.pipeline import Pipeline
 
-from pu_diffusion_pipeline.parameters import DEFAULT_METHODS, METHODS
+from pu_diffusion_pipeline.methods import DEFAULT_METHODS, METHODS
 from pu_diffusion_pipeline.pipelines import (
     classifier,
     data_engineering,

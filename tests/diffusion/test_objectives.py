@@ -5,7 +5,7 @@ import torch
 
 from pu_diffusion_pipeline.diffusion.objectives import PositiveUnlabeled, Supervised, Unsupervised, build_objective
 from pu_diffusion_pipeline.errors import InvalidInput
-from pu_diffusion_pipeline.parameters import DEFAULT_METHODS, METHODS
+from pu_diffusion_pipeline.methods import DEFAULT_METHODS, METHODS
 from pu_diffusion_pipeline.positive_unlabeled.labels import SETS
 
 # exp(-l) is 1/4 and 2/3 for the two images of S.

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from pu_diffusion_pipeline.errors import InvalidInput
-from pu_diffusion_pipeline.parameters import METHODS
+from pu_diffusion_pipeline.methods import METHODS
 from pu_diffusion_pipeline.reports.paper_tables import table_markdown, table_of_rows
 from pu_diffusion_pipeline.reports.runs import missing_runs, over_beta, select_runs, summarize
 from pu_diffusion_pipeline.reports.summary import describe, paper_results, summary_markdown

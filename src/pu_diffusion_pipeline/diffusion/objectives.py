@@ -6,7 +6,7 @@ from typing import Protocol
 from torch import Tensor
 
 from pu_diffusion_pipeline.errors import InvalidInput
-from pu_diffusion_pipeline.parameters import METHODS
+from pu_diffusion_pipeline.methods import METHODS
 from pu_diffusion_pipeline.positive_unlabeled.risk import (
     CORRECTIONS,
     empirical_risks,

@@ -7,9 +7,8 @@ drawn. U's part of a batch (images, noise, timesteps) is the same for every meth
 import errno
 import logging
 import time
-from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,15 +20,16 @@ from pu_diffusion_pipeline.console import reporting
 from pu_diffusion_pipeline.diffusion.batches import Batch, build_batches, length_in_steps
 from pu_diffusion_pipeline.diffusion.checkpoints import CheckpointStore
 from pu_diffusion_pipeline.diffusion.compute import compile_denoiser
+from pu_diffusion_pipeline.diffusion.draws import Draws, RandomDraws
+from pu_diffusion_pipeline.diffusion.gradients import BatchGradients
 from pu_diffusion_pipeline.diffusion.meter import Meter
-from pu_diffusion_pipeline.diffusion.noising import TIMESTEPS, denoising_error
+from pu_diffusion_pipeline.diffusion.noising import denoising_error
 from pu_diffusion_pipeline.diffusion.objectives import Objective
+from pu_diffusion_pipeline.diffusion.schedules import cosine_with_warmup, moving_average
 from pu_diffusion_pipeline.diffusion.watching import Watcher
 from pu_diffusion_pipeline.errors import InvalidInput, TrainingDiverged
-from pu_diffusion_pipeline.images.transforms import to_unit
 from pu_diffusion_pipeline.parameters import Training
 from pu_diffusion_pipeline.positive_unlabeled.labels import SETS
-from pu_diffusion_pipeline.seeding import derive_seed
 
 log = logging.getLogger(__name__)
 
@@ -47,28 +47,6 @@ class Trained:
     history: list[dict[str, float]]
     seconds: float
     num_steps: int
-
-
-class Draws(NamedTuple):
-    """What a step computes on; every tensor has the whole batch (B), also where processes share it.
-
-    Attributes:
-        clean_images: (B, C, H, W) in [-1, 1].
-        noise: (B, C, H, W).
-        timesteps: (B,) int64.
-        labels: (B,) int64, the set each image comes from.
-        conditions: (B,) int64, or None.
-    """
-
-    clean_images: Tensor
-    noise: Tensor
-    timesteps: Tensor
-    labels: Tensor
-    conditions: Tensor | None
-
-    def at(self, places: Tensor) -> "Draws":
-        """Some of the images."""
-        return Draws(*(None if part is None else part[places] for part in self))
 
 
 class Trainer:
@@ -110,9 +88,8 @@ class Trainer:
         compiled: bool = False,
         watcher: Watcher | None = None,
     ) -> None:
-        self.objective, self.settings, self.seed = objective, settings, seed
+        self.settings, self.seed, self.sets, self.checkpoints = settings, seed, sets, checkpoints
         self.noise_scheduler, self.error_options = noise_scheduler, error_options
-        self.checkpoints, self.sets, self.condition_dropout = checkpoints, sets, condition_dropout
         self.precision, self.accelerator = precision, _accelerator(device, precision)
         self.device, self.is_first = self.accelerator.device, self.accelerator.is_main_process
         self.watcher = watcher if self.is_first else None
@@ -127,6 +104,11 @@ class Trainer:
         )
         self.denoiser, self.optimizer = self.accelerator.prepare(denoiser, optimizer)
         self.predict = compile_denoiser(self.denoiser) if compiled else self.denoiser
+        num_timesteps = noise_scheduler.config.num_train_timesteps
+        self.draws = RandomDraws(seed, self.device, num_timesteps, settings.timesteps, condition_dropout)
+        self.gradients = BatchGradients(
+            self.accelerator, self.denoiser, self._error, objective, settings.batch_size, settings.accumulation
+        )
         self.step, self.seconds, self.history = 0, 0.0, []
 
     def fit(
@@ -152,7 +134,6 @@ class Trainer:
             TrainingDiverged: the loss is no longer finite.
         """
         settings = self.settings
-        self._check_parts()
         none = unlabeled[:0]
         images = (unlabeled, labeled_sensitive, none if labeled_normal is None else labeled_normal)
         for name, part in zip(SETS, images, strict=True):
@@ -163,8 +144,8 @@ class Trainer:
         total = length_in_steps(
             settings.num_steps, settings.num_epochs, len(unlabeled) + len(labeled_sensitive), settings.batch_size
         )
-        self.lr_scheduler = _cosine_with_warmup(self.optimizer, settings.warmup_steps, total)
-        self.ema = _ema(self.accelerator.unwrap_model(self.denoiser), settings.ema_decay)
+        self.lr_scheduler = cosine_with_warmup(self.optimizer.optimizer, settings.warmup_steps, total)
+        self.ema = moving_average(self.accelerator.unwrap_model(self.denoiser), settings.ema_decay)
         if self._resume():
             return self._result()
         num_normal = len(images[2]) if SETS[2] in self.sets else 0
@@ -200,13 +181,9 @@ class Trainer:
         return [rows if name in self.sets else rows[:0] for name, rows in zip(SETS, batch, strict=True)]
 
     def _train_step(self, images: list[np.ndarray], conditions: list[np.ndarray] | None = None) -> dict[str, Tensor]:
-        draws = self._draw(images, conditions)
-        parts = self._parts(len(draws.labels))
-        if len(parts) == 1 and self.accelerator.num_processes == 1:
-            loss, risks = self.objective(self._error(draws), draws.labels)
-            self.accelerator.backward(loss)
-        else:
-            loss, risks = self._backward_in_parts(draws, parts)
+        none = None if conditions is None else self.accelerator.unwrap_model(self.denoiser).config.num_class_embeds - 1
+        draws = self.draws.at(self.step, images, conditions, none)
+        loss, risks = self.gradients.backward(draws)
         gradient_norm = self.accelerator.clip_grad_norm_(self.denoiser.parameters(), self.settings.max_grad_norm)
         self.optimizer.step()
         self.lr_scheduler.step()
@@ -227,77 +204,6 @@ class Trainer:
                 conditions=draws.conditions,
                 **self.error_options,
             )
-
-    def _parts(self, size: int) -> list[Tensor]:
-        """This process's images of a batch, every num_processes-th, in as many parts as are computed one by one."""
-        mine = torch.arange(self.accelerator.process_index, size, self.accelerator.num_processes, device=self.device)
-        return list(mine.tensor_split(self.settings.accumulation))
-
-    def _backward_in_parts(self, draws: Draws, parts: list[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Gradients of the objective of the whole batch, which is not a mean of objectives of its parts.
-
-        The errors of all parts and processes come first; the objective's derivative by each image's error then
-        weighs that image's gradient. With several parts that costs a second forward pass.
-        """
-        once = len(parts) == 1
-        with torch.set_grad_enabled(once):
-            errors = [self._error(draws.at(part)) for part in parts]
-        whole = self._gathered(torch.cat(errors).detach(), len(draws.labels)).requires_grad_()
-        loss, risks = self.objective(whole, draws.labels)
-        (weights,) = torch.autograd.grad(loss, whole)
-        for number, part in enumerate(parts):
-            last = number == len(parts) - 1
-            with nullcontext() if last else self.accelerator.no_sync(self.denoiser):
-                error = errors[0] if once else self._error(draws.at(part))
-                # Gradients are averaged over processes; the objective is one sum over all their images.
-                self.accelerator.backward((weights[part] * error).sum() * self.accelerator.num_processes)
-        return loss, {name: value.detach() for name, value in risks.items()}
-
-    def _gathered(self, errors: Tensor, size: int) -> Tensor:
-        """Every process's errors (about B / num_processes) as those of the batch (B,), in its order."""
-        processes = self.accelerator.num_processes
-        longest = -(-size // processes)
-        padded = torch.nn.functional.pad(errors, (0, longest - len(errors)))
-        return self.accelerator.gather(padded).view(processes, longest).T.flatten()[:size].clone()
-
-    def _check_parts(self) -> None:
-        processes, size = self.accelerator.num_processes, self.settings.batch_size
-        if size % (processes * self.settings.accumulation):
-            raise InvalidInput(
-                f"training.batch_size {size} cannot be shared by {processes} processes in "
-                f"{self.settings.accumulation} parts each (training.accumulation)"
-            )
-        drops = any(isinstance(layer, torch.nn.Dropout) and layer.p > 0 for layer in self.denoiser.modules())
-        if self.settings.accumulation > 1 and drops:
-            raise InvalidInput("training.accumulation computes images twice: it needs a denoiser without dropout")
-
-    def _draw(self, images: list[np.ndarray], conditions: list[np.ndarray] | None) -> Draws:
-        """What the step computes on; every set has a random stream of its own."""
-        parts = []
-        for name, part in zip(SETS, images, strict=True):
-            generator = self._generator("training_noise", name)
-            clean_images = to_unit(torch.from_numpy(np.ascontiguousarray(part)).to(self.device))
-            noise = torch.randn(clean_images.shape, generator=generator, device=self.device)
-            num_timesteps = self.noise_scheduler.config.num_train_timesteps
-            timesteps = TIMESTEPS[self.settings.timesteps](len(part), num_timesteps, generator)
-            parts.append((clean_images, noise, timesteps))
-        clean_images, noise, timesteps = (torch.cat(part) for part in zip(*parts, strict=True))
-        labels = torch.repeat_interleave(torch.arange(len(images)), torch.tensor([len(part) for part in images]))
-        given = None if conditions is None else self._drop_some(conditions)
-        return Draws(clean_images, noise, timesteps, labels.to(self.device), given)
-
-    def _drop_some(self, conditions: list[np.ndarray]) -> Tensor:
-        """The step's conditions, some replaced by the one that means none: the last class of the embedding."""
-        none = self.accelerator.unwrap_model(self.denoiser).config.num_class_embeds - 1
-        parts = []
-        for name, part in zip(SETS, conditions, strict=True):
-            drop = torch.rand(len(part), generator=self._generator("condition_dropout", name), device=self.device)
-            given = torch.from_numpy(np.ascontiguousarray(part)).to(self.device)
-            parts.append(torch.where(drop < self.condition_dropout, none, given))
-        return torch.cat(parts)
-
-    def _generator(self, purpose: str, name: str) -> torch.Generator:
-        return torch.Generator(self.device).manual_seed(derive_seed(self.seed, purpose, name, self.step))
 
     def _log(self, meter: Meter, reporter: Any) -> None:
         row = {"step": self.step, **meter.flush(), "learning_rate": self.lr_scheduler.get_last_lr()[0]}
@@ -403,17 +309,3 @@ def _accelerator(device: str, precision: str) -> Accelerator:
     if accelerator.device.type != device:
         raise RuntimeError(f"asked accelerate for {device}, got {accelerator.device}")
     return accelerator
-
-
-def _cosine_with_warmup(optimizer: Any, warmup_steps: int, num_steps: int) -> Any:
-    from diffusers.optimization import get_cosine_schedule_with_warmup
-
-    # accelerate's wrapper counts steps per process; ours are already counted.
-    return get_cosine_schedule_with_warmup(optimizer.optimizer, warmup_steps, num_steps)
-
-
-def _ema(denoiser: Any, decay: float | None) -> Any:
-    """diffusers' exponential moving average with its ramp (1 + k) / (10 + k)."""
-    from diffusers.training_utils import EMAModel
-
-    return None if decay is None else EMAModel(denoiser.parameters(), decay=decay, foreach=True)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
+from pu_diffusion_pipeline.methods import DEFAULT_METHODS
 from pu_diffusion_pipeline.metrics.significance import Kind
-from pu_diffusion_pipeline.parameters import DEFAULT_METHODS
 from pu_diffusion_pipeline.reports.summary import caption, paper_judge_accuracy, paper_results
 from pu_diffusion_pipeline.reports.tables import markdown_table
 

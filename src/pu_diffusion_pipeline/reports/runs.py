@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.methods import METHODS
 from pu_diffusion_pipeline.metrics.significance import Kind, against_best, best_or_equal
-from pu_diffusion_pipeline.parameters import METHODS
 
 # What may differ between runs of one table: each has a column.
 VARIES = ("seed", "beta", "objective.gamma")

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from pu_diffusion_pipeline.commands import DEFAULT_BENCHMARK, kedro_run, pipelines_of
 from pu_diffusion_pipeline.config import ProjectConfigLoader
-from pu_diffusion_pipeline.parameters import DEFAULT_METHODS, METHODS
+from pu_diffusion_pipeline.methods import DEFAULT_METHODS, METHODS
 
 FIGURE_METHODS = {"figure1": ("unsupervised", "pu"), "figure4": ("unsupervised", "pu")}
 

@@ -4,7 +4,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from pu_diffusion_pipeline.parameters import METHODS, Parameters
+from pu_diffusion_pipeline.methods import METHODS
+from pu_diffusion_pipeline.parameters import Parameters
 from pu_diffusion_pipeline.reproduction.runs import Run, open_loader
 
 

@@ -9,7 +9,8 @@ from pu_diffusion_pipeline.commands import kedro_run, pipelines_of
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.identity import check_settings, settings
 from pu_diffusion_pipeline.images.image_set import ImageSet
-from pu_diffusion_pipeline.parameters import DEFAULT_METHODS, METHODS, Parameters, load_parameters
+from pu_diffusion_pipeline.methods import DEFAULT_METHODS, METHODS
+from pu_diffusion_pipeline.parameters import Parameters, load_parameters
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from kedro.pipeline import Node, Pipeline
 
-from pu_diffusion_pipeline.parameters import METHODS
+from pu_diffusion_pipeline.methods import METHODS
 from pu_diffusion_pipeline.pipelines.reporting import nodes
 
 

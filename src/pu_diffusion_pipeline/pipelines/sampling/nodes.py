@@ -5,7 +5,8 @@ from typing import Any
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.identity import check_settings, digest, settings
 from pu_diffusion_pipeline.images.image_set import ImageSet
-from pu_diffusion_pipeline.parameters import METHODS, load_parameters
+from pu_diffusion_pipeline.methods import METHODS
+from pu_diffusion_pipeline.parameters import load_parameters
 
 
 def sample_model(model: Any, training_manifest: dict[str, Any], parameters: dict[str, Any]) -> ImageSet:
@@ -28,6 +29,7 @@ def sample_model(model: Any, training_manifest: dict[str, Any], parameters: dict
         device=device,
         precision=resolve_precision(checked.compute.precision, device),
         conditions=conditions,
+        channels_last=checked.compute.channels_last,
         title=f"sample {method}",
     )
     manifest = {

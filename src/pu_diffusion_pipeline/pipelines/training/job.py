@@ -24,7 +24,8 @@ from pu_diffusion_pipeline.diffusion.objectives import build_objective
 from pu_diffusion_pipeline.diffusion.trainer import Trained, Trainer
 from pu_diffusion_pipeline.diffusion.watching import WatchPlace
 from pu_diffusion_pipeline.errors import InvalidInput, ProcessFailed, TrainingDiverged
-from pu_diffusion_pipeline.parameters import METHODS, Parameters, Pretraining, Training, load_parameters
+from pu_diffusion_pipeline.methods import METHODS
+from pu_diffusion_pipeline.parameters import Parameters, Pretraining, Training, load_parameters
 from pu_diffusion_pipeline.pipelines.training.watch import open_watcher
 
 WORKER = "pu_diffusion_pipeline.pipelines.training.worker"

@@ -4,7 +4,7 @@ from functools import partial, update_wrapper
 
 from kedro.pipeline import Node, Pipeline
 
-from pu_diffusion_pipeline.parameters import Method
+from pu_diffusion_pipeline.methods import Method
 from pu_diffusion_pipeline.pipelines.training import nodes
 
 
