@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format viz report clean
+.PHONY: help install demo test test-slow bench lint format viz report clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -27,6 +27,9 @@ test: $(INSTALLED)  ## the tests (minutes)
 
 test-slow: $(INSTALLED)  ## the tests that take longer
 	$(BIN)/python -m pytest -m slow
+
+bench: $(INSTALLED)  ## speed and memory against plain diffusers (docs/benchmarks.md)
+	$(BIN)/python benchmarks/engine.py
 
 lint: $(INSTALLED)  ## style
 	$(BIN)/ruff check .

@@ -53,6 +53,12 @@ def kedro(*arguments: str) -> subprocess.CompletedProcess:
     [
         (["--params=betta:0.15"], ["betta: unknown parameter; did you mean beta?"]),
         (["--params=beta:1"], ["beta: must be a number in [0, 1), 'estimated' or 'upper' (got 1)"]),
+        (["--params=training.num_processes:99"], ["num_processes must be at most batch_size (64)"]),
+        (["--params=training.accumulation:5"], ["num_processes x accumulation must divide batch_size (64)"]),
+        (
+            ["--params=training.batch_size:8,training.batches:mixed"],
+            ["training.batch_size must be at least 12 with mixed batches", "training.batches: stratified"],
+        ),
         (["--params=training.num_stepz:3"], ["training.num_stepz", "did you mean training.num_steps?"]),
         (["--env=mnist_evn"], ["no benchmark 'mnist_evn'", "mnist_even"]),
         (["--pipeline=train_pv"], ["no pipeline 'train_pv'. Did you mean train_pu?"]),

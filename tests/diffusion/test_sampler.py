@@ -220,3 +220,53 @@ def test_guidance_of_zero_ignores_the_condition_and_of_one_is_the_plain_conditio
     nearly = sample_conditional(denoiser, [0, 1, 2, 0], guidance=1.0 + 1e-9).astype(int)
     assert np.abs(plain - nearly).max() <= 1
     assert (sample_conditional(denoiser, [0, 1, 2, 0], guidance=3.0) != plain).mean() > 0.1
+
+
+# --- memory -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ..."),
+    ],
+)
+def test_a_batch_that_does_not_fit_is_halved_until_it_does(failure, monkeypatch, caplog):
+    from pu_diffusion_pipeline.diffusion import sampler
+
+    expected, sizes = sample(tiny_denoiser(), settings(num_images=11, batch_size=8)), []
+    whole = sampler._sample_batch
+
+    def small_memory(denoiser, built, num_steps, starting_noise):
+        sizes.append(len(starting_noise.noisy_images))
+        if sizes[-1] > 2:
+            raise failure
+        return whole(denoiser, built, num_steps, starting_noise)
+
+    monkeypatch.setattr(sampler, "_sample_batch", small_memory)
+    images = sample(tiny_denoiser(), settings(num_images=11, batch_size=8))
+    np.testing.assert_array_equal(images, expected)
+    assert sizes == [8, 4, 2, 2, 2, 2, 2, 1]
+    assert "8 images at a time do not fit into memory: going on with 4" in caplog.text
+
+
+@pytest.mark.parametrize("failure", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("another one")])
+def test_an_image_that_does_not_fit_alone_and_another_error_are_raised(failure, monkeypatch):
+    from pu_diffusion_pipeline.diffusion import sampler
+
+    def never(*arguments):
+        raise failure
+
+    monkeypatch.setattr(sampler, "_sample_batch", never)
+    with pytest.raises(RuntimeError, match=str(failure)):
+        sample(tiny_denoiser(), settings())
+
+
+def test_the_memory_layout_makes_no_difference_but_rounding():
+    plain = sample(tiny_denoiser(), settings())
+    denoiser = tiny_denoiser()
+    images = sample_images(
+        denoiser, scheduler(), settings(), seed=0, device="cpu", precision="fp32", channels_last=True
+    )
+    assert np.abs(images.astype(int) - plain).max() <= 1

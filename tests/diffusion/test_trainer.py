@@ -1,5 +1,6 @@
 """One loop for all methods: what a run depends on, what it leaves behind, and that it survives being killed."""
 
+import errno
 import os
 import random
 import signal
@@ -326,6 +327,74 @@ def test_an_empty_set_that_the_method_needs_is_refused_naming_it(method, empty):
 def test_a_set_that_the_method_does_not_need_may_be_empty():
     unlabeled, sensitive = images()
     assert trainer("unsupervised").fit(unlabeled, sensitive[:0]).num_steps == NUM_STEPS
+
+
+class FullDisk(CheckpointStore):
+    """A store on a disk that is full from the second state on."""
+
+    def save(self, state) -> None:
+        if self.latest() is not None:
+            raise OSError(self.errno, os.strerror(self.errno))
+        super().save(state)
+
+    errno = errno.ENOSPC
+
+
+def test_training_goes_on_when_the_disk_is_full_and_the_last_good_state_stays(tmp_path, whole_run, caplog):
+    trained = train(store=FullDisk(tmp_path))
+    assert torch.equal(weights(trained), weights(whole_run))
+    assert CheckpointStore(tmp_path).latest()["step"] == 2
+    assert "of step 4 could not be written (No space left on device); training goes on" in caplog.text
+    assert f"Last good checkpoint: step 2 in {tmp_path}" in caplog.text
+
+
+def test_another_error_of_the_disk_stops_training(tmp_path):
+    store = FullDisk(tmp_path)
+    store.errno = errno.EACCES
+    with pytest.raises(PermissionError):
+        train(store=store)
+
+
+# --- how it is computed -----------------------------------------------------------------------------------------------
+
+
+def test_the_memory_layout_makes_no_difference_but_rounding(whole_run):
+    other = train(options={"channels_last": True})
+    assert losses(other) == pytest.approx(losses(whole_run), rel=1e-4)
+    assert all(weight.is_contiguous() for weight in other.denoiser.parameters())
+
+
+@pytest.mark.slow
+def test_compiling_makes_no_difference_but_rounding(whole_run):
+    assert losses(train(options={"compiled": True})) == pytest.approx(losses(whole_run), rel=1e-3)
+
+
+def test_without_a_compiler_the_user_is_told(monkeypatch):
+    monkeypatch.setenv("CXX", "/nowhere/c++")
+    torch._dynamo.reset()
+    with pytest.raises(InvalidInput, match=r"compute\.compile: torch\.compile does not work here"):
+        train(options={"compiled": True}, num_steps=1)
+
+
+@pytest.mark.slow
+def test_bf16_follows_fp32_over_200_steps():
+    """The mean loss of every 25 steps differs by less than 2 %, and the training is one that learns."""
+    curves = [
+        np.array(losses(train(precision=precision, num_steps=200, learning_rate=5e-3))).reshape(-1, 25).mean(axis=1)
+        for precision in ("fp32", "bf16")
+    ]
+    np.testing.assert_allclose(curves[1], curves[0], rtol=0.02)
+    assert curves[0][-1] < 0.6 * curves[0][0]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_gpu_learns_as_the_cpu_does(precision):
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    history = train(device="cuda", precision=precision, num_steps=60, learning_rate=5e-3).history
+    errors = [row["unlabeled_negative"] for row in history]
+    assert np.mean(errors[-15:]) < 0.6 * np.mean(errors[:5])
 
 
 # --- conditions -------------------------------------------------------------------------------------------------------

@@ -166,7 +166,7 @@ def distances(
         if len(part.values) < max(2, kid_subset_size, neighborhood + 1):
             raise InvalidInput(f"{len(part.values)} {name} are too few for these distances")
     generated, real = (torch.from_numpy(np.asarray(part.values, dtype=np.float64)) for part in (samples, reference))
-    options = {"verbose": False, "save_cpu_ram": False, "rng_seed": 2020, "prc_batch_size": 10_000}
+    options = {"verbose": False, "save_cpu_ram": True, "rng_seed": 2020, "prc_batch_size": 1_000}
     kid = kid_features_to_metric(generated, real, kid_subsets=kid_subsets, kid_subset_size=kid_subset_size, **options)
     shares = prc_features_to_metric(generated, real, prc_neighborhood=neighborhood, **options)
     return {

@@ -1,0 +1,402 @@
+"""Speed of training and sampling against the plain diffusers loop: `make bench` writes docs/benchmarks.md.
+
+Ratios are of medians of alternating rounds in one run, because a machine's speed drifts. Parts: step, sampling,
+scaling, data, memory; `--parts step,data` runs some, the others keep their numbers from docs/results/benchmarks.json.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import OmegaConf
+from engine_page import page
+from plain import training_steps
+from torch.utils.flop_counter import FlopCounterMode
+
+from pu_diffusion_pipeline.diffusion.batches import build_batches
+from pu_diffusion_pipeline.diffusion.denoiser import build_denoiser
+from pu_diffusion_pipeline.diffusion.noising import build_noise_scheduler
+from pu_diffusion_pipeline.diffusion.objectives import build_objective
+from pu_diffusion_pipeline.diffusion.sampler import sample_images
+from pu_diffusion_pipeline.diffusion.trainer import Trainer
+from pu_diffusion_pipeline.images.synthetic import synthetic_digits
+from pu_diffusion_pipeline.parameters import Parameters, load_parameters
+
+REPO = Path(__file__).resolve().parents[1]
+RESULTS, PAGE = REPO / "docs/results/benchmarks.json", REPO / "docs/benchmarks.md"
+MODELS = {"paper's U-Net": ("mnist_even", 16), "small U-Net": (None, 64)}  # environment, batch size
+VARIANTS = {
+    "fp32": {"precision": "fp32"},
+    "bf16": {"precision": "bf16"},
+    "bf16, channels_last": {"precision": "bf16", "channels_last": True},
+    "bf16, compiled": {"precision": "bf16", "compiled": True},
+    "bf16, channels_last, compiled": {"precision": "bf16", "channels_last": True, "compiled": True},
+}
+
+
+def parameters(env: str | None, **training: Any) -> Parameters:
+    """The configuration of an environment."""
+    names = ["base", *([env] if env else [])]
+    merged = OmegaConf.merge(*(OmegaConf.load(REPO / "conf" / name / "parameters.yml") for name in names))
+    raw = OmegaConf.to_container(merged)
+    raw["training"] |= training
+    return load_parameters(raw)
+
+
+def images_like(settings: Parameters, count: int) -> np.ndarray:
+    """(count, C, H, W) uint8, made up."""
+    size, channels = settings.data.image_size, settings.data.channels
+    digits, _ = synthetic_digits(per_class=-(-count // 10), size=size)
+    return np.ascontiguousarray(np.repeat(digits[:count, None], channels, axis=1))
+
+
+class Timed:
+    """An objective that notes when it is called: once a step."""
+
+    def __init__(self, objective: Any) -> None:
+        self.objective, self.times = objective, []
+
+    def __call__(self, denoising_error: Any, labels: Any) -> Any:
+        """As the objective."""
+        self.times.append(time.perf_counter())
+        return self.objective(denoising_error, labels)
+
+
+class Ours:
+    """Training by this package."""
+
+    def __init__(self, settings: Parameters, images: np.ndarray, precision: str, **options: Any) -> None:
+        self.images = images
+        self.timed = Timed(build_objective("pu", 0.1, "non_negative"))
+        denoiser = build_denoiser(settings.denoiser, images.shape[-1], images.shape[1], seed=0)
+        self.trainer = Trainer(
+            denoiser,
+            build_noise_scheduler(**settings.noise.model_dump()),
+            self.timed,
+            settings.training,
+            error_options={"error_space": settings.objective.error_space, "reduction": settings.objective.reduction},
+            seed=0,
+            device="cpu",
+            precision=precision,
+            **options,
+        )
+
+    def steps(self) -> list[float]:
+        """Seconds of the steps of a training, without the first two."""
+        self.trainer.step, self.timed.times = 0, []
+        cut = len(self.images) // 11
+        self.trainer.fit(self.images[cut:], self.images[:cut])
+        return np.diff(self.timed.times)[2:].tolist()
+
+
+class Plain:
+    """Training by the plain loop."""
+
+    def __init__(self, settings: Parameters, images: np.ndarray) -> None:
+        self.settings, self.images = settings, images
+        self.denoiser = build_denoiser(settings.denoiser, images.shape[-1], images.shape[1], seed=0)
+
+    def steps(self) -> list[float]:
+        """Seconds of the steps of a training, without the first two."""
+        training = self.settings.training
+        times = [
+            time.perf_counter()
+            for _ in training_steps(self.denoiser, self.images, training.batch_size, training.num_steps)
+        ]
+        return np.diff(times)[2:].tolist()
+
+
+def matmul_rate(dtype: torch.dtype, size: int = 2048) -> float:
+    """GFLOP/s of a square matrix product."""
+    left, right = (torch.randn(size, size).to(dtype) for _ in range(2))
+    left @ right
+    begun = time.perf_counter()
+    for _ in range(5):
+        left @ right
+    return 5 * 2 * size**3 / (time.perf_counter() - begun) / 1e9
+
+
+def flops_of_a_step(settings: Parameters, images: np.ndarray) -> float:
+    """Of forward and backward pass of a whole batch."""
+    denoiser = build_denoiser(settings.denoiser, images.shape[-1], images.shape[1], seed=0)
+    batch = torch.zeros(2, *images.shape[1:])
+    with FlopCounterMode(display=False) as counter:
+        denoiser(batch, torch.zeros(2, dtype=torch.int64)).sample.sum().backward()
+    return counter.get_total_flops() / 2 * settings.training.batch_size
+
+
+def part_step(options: argparse.Namespace) -> dict[str, Any]:
+    """Training steps of every variant against the plain loop."""
+    found = {}
+    for name, (env, batch_size) in MODELS.items():
+        length = {"num_steps": options.steps, "num_epochs": None, "batch_size": batch_size, "checkpoint_every": 100,
+                  "log_every": 100, "warmup_steps": 2, "batches": "stratified"}  # fmt: skip
+        settings = parameters(env, **length)
+        images = images_like(settings, 2200)
+        flops = flops_of_a_step(settings, images)
+        variants = {"plain diffusers, fp32": Plain(settings, images)}
+        variants |= {kind: Ours(settings, images, **how) for kind, how in VARIANTS.items()
+                     if options.compile or not how.get("compiled")}  # fmt: skip
+        compiling = {}
+        for kind, one in variants.items():
+            begun = time.perf_counter()
+            one.steps()
+            compiling[kind] = time.perf_counter() - begun
+        seconds: dict[str, list[float]] = {kind: [] for kind in variants}
+        rates: dict[str, list[float]] = {"fp32": [], "bf16": []}
+        for turn in range(options.rounds):
+            rates["fp32"].append(matmul_rate(torch.float32))
+            rates["bf16"].append(matmul_rate(torch.bfloat16))
+            for kind, one in variants.items():
+                seconds[kind].append(statistics.median(one.steps()))
+                print(f"{name}, round {turn}, {kind}: {seconds[kind][-1]:.3f} s a step", flush=True)
+        rate = {kind: statistics.median(values) for kind, values in rates.items()}
+        plain = seconds["plain diffusers, fp32"]
+        rows = {}
+        for kind, values in seconds.items():
+            ratios = [there / here for there, here in zip(plain, values, strict=True)]
+            speed = flops / statistics.median(values) / 1e9
+            rows[kind] = {
+                "seconds": statistics.median(values),
+                "images_per_second": batch_size / statistics.median(values),
+                "ratio": statistics.median(ratios),
+                "ratio_low": min(ratios),
+                "ratio_high": max(ratios),
+                "gflops": speed,
+                "share_of_bf16_matmul": speed / rate["bf16"],
+                "first_steps_seconds": compiling[kind],
+            }
+        found[name] = {"batch_size": batch_size, "gflop": flops / 1e9, "matmul": rate, "rows": rows}
+    return found
+
+
+def trained_model(kind: str) -> Path:
+    """The newest trained default model."""
+    folders = sorted((REPO / "data/06_models/digits_even/pu").glob("*/model"), key=lambda path: path.stat().st_mtime)
+    if not folders:
+        sys.exit(f"{kind} needs the trained default model: run `kedro run` (or `make demo`) first")
+    return folders[-1]
+
+
+def part_sampling(options: argparse.Namespace) -> dict[str, Any]:
+    """500 images of the trained default model: ours against DDPMPipeline with 1,000 steps in float32."""
+    from diffusers import DDPMPipeline, DDPMScheduler
+
+    from pu_diffusion_pipeline.images.image_set import ImageSet
+    from pu_diffusion_pipeline.metrics.fidelity import build_extractor, extract_features, frechet_distance
+    from pu_diffusion_pipeline.metrics.judge import Judge
+
+    folder = trained_model("sampling")
+    judge = Judge.from_pretrained(REPO / "data/06_models/digits_even/judge/default")
+    test = ImageSet.from_pretrained(REPO / "data/03_primary/digits_even/default/test").images
+    settings = parameters(None)
+    sampling = settings.sampling.model_copy(update={"num_images": 500})
+    model = DDPMPipeline.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+    model.set_progress_bar_config(disable=True)
+    seconds = []
+    for _ in range(3):
+        begun = time.perf_counter()
+        ours = sample_images(model.unet, model.scheduler, sampling, seed=0, device="cpu", precision="bf16")
+        seconds.append(time.perf_counter() - begun)
+    plain = DDPMPipeline(unet=model.unet, scheduler=DDPMScheduler.from_config(model.scheduler.config))
+    plain.set_progress_bar_config(disable=True)
+    steps = 1000 if options.full_ddpm else 10
+    begun = time.perf_counter()
+    pictures = []
+    for batch in range(2):
+        generator = torch.Generator().manual_seed(batch)
+        made = plain(batch_size=250, generator=generator, num_inference_steps=steps, output_type="np").images
+        pictures.append(made)
+    plain_seconds = (time.perf_counter() - begun) * 1000 / steps
+    extractor = build_extractor("judge", judge, None)
+    real = extract_features(test, extractor, 500, "cpu")
+    found = {
+        "ours": f"{sampling.sampler}, {sampling.num_steps} steps, bf16",
+        "seconds": statistics.median(seconds),
+        "plain_seconds": plain_seconds,
+        "plain_steps_run": steps,
+        "ratio": plain_seconds / statistics.median(seconds),
+        "frechet_distance": frechet_distance(extract_features(ours, extractor, 500, "cpu"), real),
+        "plain_frechet_distance": None,
+    }
+    if options.full_ddpm:
+        theirs = (np.concatenate(pictures) * 255).round().astype(np.uint8).transpose(0, 3, 1, 2)
+        found["plain_frechet_distance"] = frechet_distance(
+            extract_features(np.ascontiguousarray(theirs), extractor, 500, "cpu"), real
+        )
+    return found
+
+
+def part_scaling(options: argparse.Namespace) -> dict[str, Any]:
+    """Seconds of a step by batch, image and data set size; small U-Net, bf16."""
+    found: dict[str, Any] = {}
+    length = {"num_steps": 12, "checkpoint_every": 100, "log_every": 100}
+
+    def step(settings: Parameters, images: np.ndarray) -> float:
+        one = Ours(settings, images, precision="bf16")
+        one.steps()
+        return statistics.median(one.steps())
+
+    for batch_size in (16, 32, 64, 128, 256):
+        settings = parameters(None, **length, batch_size=batch_size)
+        found.setdefault("batch", {})[batch_size] = step(settings, images_like(settings, 2200))
+    settings = parameters(None, **length)
+    small = images_like(settings, 2200)
+    for size in (16, 32, 64):
+        resized = np.ascontiguousarray(np.resize(small, (2200, 1, size, size)))
+        found.setdefault("image", {})[size] = step(settings, resized)
+    with tempfile.TemporaryDirectory() as folder:
+        for count in (2_000, 20_000, 200_000):
+            np.save(Path(folder, "images.npy"), np.resize(small, (count, *small.shape[1:])))
+            images = np.load(Path(folder, "images.npy"), mmap_mode="r")
+            found.setdefault("data set", {})[count] = step(settings, images)
+    return found
+
+
+def part_data(options: argparse.Namespace) -> dict[str, Any]:
+    """Share of a step that goes into finding and converting its images, and into drawing noise and timesteps."""
+    settings = parameters(None, num_steps=20, checkpoint_every=100, log_every=100)
+    with tempfile.TemporaryDirectory() as folder:
+        np.save(Path(folder, "images.npy"), images_like(settings, 30_000))
+        images = np.load(Path(folder, "images.npy"), mmap_mode="r")
+        one = Ours(settings, images, precision="bf16")
+        one.steps()
+        step = statistics.median(one.steps())
+        cut = len(images) // 11
+        sets = (images[cut:], images[:cut], images[:0])
+        batches = build_batches("stratified", len(sets[0]), cut, settings.training.batch_size, 0)
+
+        def read(number: int) -> list[np.ndarray]:
+            return [part[rows] for part, rows in zip(sets, batches.at(number), strict=True)]
+
+        def convert(number: int) -> None:
+            from pu_diffusion_pipeline.images.transforms import to_unit
+
+            for part in read(number):
+                to_unit(torch.from_numpy(np.ascontiguousarray(part)))
+
+        def draw(number: int) -> None:
+            one.trainer.draws.at(number, read(number), None, None)
+
+        timed = {}
+        for name, run in (("read and convert", convert), ("and draw noise and timesteps", draw)):
+            seconds = []
+            for number in range(200):
+                begun = time.perf_counter()
+                run(number)
+                seconds.append(time.perf_counter() - begun)
+            timed[name] = statistics.median(seconds)
+    return {"step": step, **timed}
+
+
+def part_memory(options: argparse.Namespace) -> dict[str, Any]:
+    """Peak memory of evaluating 12,247 images of 256 x 256 pixels with the ResNet-34 judge, in a process of its own."""
+    command = [sys.executable, __file__, "--memory-of-evaluation", str(options.memory_images)]
+    result = subprocess.run(command, check=True, capture_output=True, text=True)
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+class Peak:
+    """The largest memory of this process while a block runs: what it allocated, without cached pages of files."""
+
+    def __enter__(self) -> "Peak":
+        self.most, self.running = 0, True
+        self.thread = threading.Thread(target=self._watch)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.running = False
+        self.thread.join()
+
+    def _watch(self) -> None:
+        while self.running:
+            lines = Path("/proc/self/status").read_text().splitlines()
+            anonymous = next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
+            self.most = max(self.most, 1024 * anonymous)
+            time.sleep(0.02)
+
+
+def memory_of_evaluation(num_through_network: int) -> None:
+    """Evaluate made-up images as the nodes do; the judge's network sees some of them, the distances all features."""
+    from pu_diffusion_pipeline.metrics.fidelity import build_extractor, distances, extract_features
+    from pu_diffusion_pipeline.metrics.judge import Judge, predicted_classes
+
+    count, batch_size = 12_247, parameters("celeba_male").evaluation.batch_size
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "images.npy")
+        images = np.lib.format.open_memmap(path, "w+", np.uint8, (count, 3, 256, 256))
+        rng = np.random.default_rng(0)
+        for start in range(0, count, 500):
+            images[start : start + 500] = rng.integers(0, 256, images[start : start + 500].shape, dtype=np.uint8)
+        del images
+        images = np.load(path, mmap_mode="r")
+        judge = Judge(3, 224, 2, (0,), "resnet34").eval()
+        begun = time.perf_counter()
+        with Peak() as peak:
+            shown = images[:num_through_network]
+            predicted_classes(judge, shown, batch_size)
+            features = extract_features(shown, build_extractor("judge", judge, None), batch_size, "cpu")
+            whole = features._replace(values=np.resize(features.values, (count, features.values.shape[1])))
+            whole = whole._replace(values=whole.values + rng.normal(0, 0.1, whole.values.shape).astype(np.float32))
+            distances(whole, whole, kid_subsets=100, kid_subset_size=1000, neighborhood=3)
+        print(json.dumps({"peak_bytes": peak.most, "images": count, "through_network": num_through_network,
+                          "batch_size": batch_size, "seconds": time.perf_counter() - begun}))  # fmt: skip
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+    "step": part_step,
+    "sampling": part_sampling,
+    "scaling": part_scaling,
+    "data": part_data,
+    "memory": part_memory,
+}
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were measured on."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
+    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return {"processor": model, "cores": os.cpu_count(), "threads": torch.get_num_threads(),
+            "torch": torch.__version__, "python": platform.python_version()}  # fmt: skip
+
+
+def main() -> None:
+    """Measure, and write the page and the numbers."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--parts", default=",".join(PARTS))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=8, help="of a round; the first two are not counted")
+    parser.add_argument("--no-compile", dest="compile", action="store_false")
+    parser.add_argument("--full-ddpm", action="store_true", help="run all 1,000 steps of DDPMPipeline (minutes)")
+    parser.add_argument("--memory-images", type=int, default=1_000, help="that go through the ResNet-34")
+    parser.add_argument("--memory-of-evaluation", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.memory_of_evaluation:
+        memory_of_evaluation(options.memory_of_evaluation)
+        return
+    results = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    for name in options.parts.split(","):
+        if name not in PARTS:
+            parser.error(f"--parts: no part {name!r}; there are {', '.join(PARTS)}")
+        results[name] = PARTS[name](options)
+        results["machine"] = machine()
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    PAGE.write_text(page(results))
+    print(page(results))
+
+
+if __name__ == "__main__":
+    main()
