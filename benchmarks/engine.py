@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import OmegaConf
 from engine_page import page
+from omegaconf import OmegaConf
 from plain import training_steps
 from torch.utils.flop_counter import FlopCounterMode
 

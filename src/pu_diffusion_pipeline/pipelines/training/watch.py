@@ -116,7 +116,7 @@ class JudgedSamples:
     def looks(self) -> pd.DataFrame:
         """A row per look so far: step, non_sensitive_rate with its Wilson interval low and high, frechet_distance."""
         path = self.place.folder / "looks.csv"
-        return pd.read_csv(path) if path.is_file() else pd.DataFrame({"step": []})
+        return pd.read_csv(path) if path.is_file() else pd.DataFrame({"step": pd.Series(dtype="int64")})
 
     def best(self, looks: pd.DataFrame) -> int:
         """The step of the best look by `watch.criterion`, the first of equals."""
