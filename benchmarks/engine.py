@@ -6,6 +6,7 @@ scaling, data, memory; `--parts step,data` runs some, the others keep their numb
 
 import argparse
 import json
+import logging
 import os
 import platform
 import statistics
@@ -37,6 +38,7 @@ from pu_diffusion_pipeline.parameters import Parameters, load_parameters
 REPO = Path(__file__).resolve().parents[1]
 RESULTS, PAGE = REPO / "docs/results/benchmarks.json", REPO / "docs/benchmarks.md"
 MODELS = {"paper's U-Net": ("mnist_even", 16), "small U-Net": (None, 64)}  # environment, batch size
+PLAIN = "plain diffusers, fp32"
 VARIANTS = {
     "fp32": {"precision": "fp32"},
     "bf16": {"precision": "bf16"},
@@ -137,24 +139,55 @@ def flops_of_a_step(settings: Parameters, images: np.ndarray) -> float:
     return counter.get_total_flops() / 2 * settings.training.batch_size
 
 
+class Alone:
+    """A variant in a process of its own, which waits between its turns: what one sets must not help another."""
+
+    def __init__(self, model: str, variant: str, steps: int) -> None:
+        command = [sys.executable, __file__, "--variant", variant, "--model", model, "--steps", str(steps)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def steps(self) -> list[float]:
+        """Seconds of the steps of a turn."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def stop(self) -> None:
+        """End the process."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def step_settings(model: str, steps: int) -> Parameters:
+    """Parameters of the training that is timed."""
+    env, batch_size = MODELS[model]
+    return parameters(env, num_steps=steps, num_epochs=None, batch_size=batch_size, checkpoint_every=100,
+                      log_every=100, warmup_steps=2, batches="stratified")  # fmt: skip
+
+
+def take_turns(model: str, variant: str, steps: int) -> None:
+    """What a process of `Alone` does: for every line it reads, a turn."""
+    settings = step_settings(model, steps)
+    images = images_like(settings, 2200)
+    one = Plain(settings, images) if variant == PLAIN else Ours(settings, images, **VARIANTS[variant])
+    for _ in sys.stdin:
+        print(json.dumps(one.steps()), flush=True)
+
+
 def part_step(options: argparse.Namespace) -> dict[str, Any]:
     """Training steps of every variant against the plain loop."""
     found = {}
-    for name, (env, batch_size) in MODELS.items():
-        length = {"num_steps": options.steps, "num_epochs": None, "batch_size": batch_size, "checkpoint_every": 100,
-                  "log_every": 100, "warmup_steps": 2, "batches": "stratified"}  # fmt: skip
-        settings = parameters(env, **length)
-        images = images_like(settings, 2200)
-        flops = flops_of_a_step(settings, images)
-        variants = {"plain diffusers, fp32": Plain(settings, images)}
-        variants |= {kind: Ours(settings, images, **how) for kind, how in VARIANTS.items()
-                     if options.compile or not how.get("compiled")}  # fmt: skip
-        compiling = {}
-        for kind, one in variants.items():
-            begun = time.perf_counter()
+    for name in MODELS:
+        settings = step_settings(name, options.steps)
+        batch_size, flops = settings.training.batch_size, flops_of_a_step(settings, images_like(settings, 10))
+        kinds = [PLAIN, *(kind for kind, how in VARIANTS.items() if options.compile or not how.get("compiled"))]
+        variants = {kind: Alone(name, kind, options.steps) for kind in kinds}
+        for one in variants.values():
             one.steps()
-            compiling[kind] = time.perf_counter() - begun
-        seconds: dict[str, list[float]] = {kind: [] for kind in variants}
+        seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
         rates: dict[str, list[float]] = {"fp32": [], "bf16": []}
         for turn in range(options.rounds):
             rates["fp32"].append(matmul_rate(torch.float32))
@@ -162,11 +195,12 @@ def part_step(options: argparse.Namespace) -> dict[str, Any]:
             for kind, one in variants.items():
                 seconds[kind].append(statistics.median(one.steps()))
                 print(f"{name}, round {turn}, {kind}: {seconds[kind][-1]:.3f} s a step", flush=True)
+        for one in variants.values():
+            one.stop()
         rate = {kind: statistics.median(values) for kind, values in rates.items()}
-        plain = seconds["plain diffusers, fp32"]
         rows = {}
         for kind, values in seconds.items():
-            ratios = [there / here for there, here in zip(plain, values, strict=True)]
+            ratios = [there / here for there, here in zip(seconds[PLAIN], values, strict=True)]
             speed = flops / statistics.median(values) / 1e9
             rows[kind] = {
                 "seconds": statistics.median(values),
@@ -176,7 +210,6 @@ def part_step(options: argparse.Namespace) -> dict[str, Any]:
                 "ratio_high": max(ratios),
                 "gflops": speed,
                 "share_of_bf16_matmul": speed / rate["bf16"],
-                "first_steps_seconds": compiling[kind],
             }
         found[name] = {"batch_size": batch_size, "gflop": flops / 1e9, "matmul": rate, "rows": rows}
     return found
@@ -383,7 +416,13 @@ def main() -> None:
     parser.add_argument("--full-ddpm", action="store_true", help="run all 1,000 steps of DDPMPipeline (minutes)")
     parser.add_argument("--memory-images", type=int, default=1_000, help="that go through the ResNet-34")
     parser.add_argument("--memory-of-evaluation", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--variant", help=argparse.SUPPRESS)
+    parser.add_argument("--model", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    logging.disable(logging.WARNING)
+    if options.variant:
+        take_turns(options.model, options.variant, options.steps)
+        return
     if options.memory_of_evaluation:
         memory_of_evaluation(options.memory_of_evaluation)
         return

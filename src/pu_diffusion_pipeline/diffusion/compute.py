@@ -1,5 +1,7 @@
 """Where and how precisely to compute: resolves `auto`."""
 
+import ctypes
+import platform
 from collections.abc import Callable
 from typing import Any
 
@@ -63,3 +65,32 @@ def compile_denoiser(denoiser: Any) -> Callable[..., Any]:
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether an allocation on a GPU or in main memory has failed."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def reuse_freed_memory() -> None:
+    """Let the C library keep what is freed: every step allocates the same again, and new pages are slow to get.
+
+    Only glibc is told (`mallopt`); elsewhere nothing changes. See docs/decisions/0005.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
+    libc = ctypes.CDLL(None)
+    libc.mallopt(trim_threshold, ctypes.c_int(2**31 - 1))
+    libc.mallopt(mmap_threshold, ctypes.c_int(2**30))
+
+
+def return_freed_memory() -> None:
+    """Give the operating system back what `reuse_freed_memory` kept."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def use_fast_attention(denoiser: Any, device: str) -> None:
+    """On the CPU, plain matrix products for attention: torch's flash kernel is slow for heads as narrow as ours (8)."""
+    from diffusers.models.attention_processor import Attention, AttnProcessor
+
+    if device == "cpu":
+        for layer in denoiser.modules():
+            if isinstance(layer, Attention):
+                layer.set_processor(AttnProcessor())

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pu_diffusion_pipeline.console import reporting
-from pu_diffusion_pipeline.diffusion.compute import autocast, is_out_of_memory
+from pu_diffusion_pipeline.diffusion.compute import autocast, is_out_of_memory, use_fast_attention
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.images.transforms import to_uint8
 from pu_diffusion_pipeline.parameters import Sampling
@@ -50,6 +50,7 @@ def sample_images(
     """
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
     denoiser = denoiser.to(device, memory_format=memory_format).eval()
+    use_fast_attention(denoiser, device)
     sampler = build_sampler(noise_scheduler, settings.sampler, settings.karras_sigmas)
     shape = (denoiser.config.in_channels, denoiser.config.sample_size, denoiser.config.sample_size)
     images = np.empty((settings.num_images, *shape), dtype=np.uint8)

@@ -19,7 +19,12 @@ from torch import Tensor
 from pu_diffusion_pipeline.console import reporting
 from pu_diffusion_pipeline.diffusion.batches import Batch, build_batches, length_in_steps
 from pu_diffusion_pipeline.diffusion.checkpoints import CheckpointStore
-from pu_diffusion_pipeline.diffusion.compute import compile_denoiser
+from pu_diffusion_pipeline.diffusion.compute import (
+    compile_denoiser,
+    return_freed_memory,
+    reuse_freed_memory,
+    use_fast_attention,
+)
 from pu_diffusion_pipeline.diffusion.draws import Draws, RandomDraws
 from pu_diffusion_pipeline.diffusion.gradients import BatchGradients
 from pu_diffusion_pipeline.diffusion.meter import Meter
@@ -95,6 +100,7 @@ class Trainer:
         self.watcher = watcher if self.is_first else None
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         denoiser = denoiser.to(memory_format=self.memory_format)
+        use_fast_attention(denoiser, device)
         optimizer = torch.optim.AdamW(
             denoiser.parameters(),
             lr=settings.learning_rate,
@@ -152,6 +158,7 @@ class Trainer:
         batches = build_batches(
             settings.batches, len(unlabeled), len(labeled_sensitive), settings.batch_size, self.seed, num_normal
         )
+        reuse_freed_memory()
         meter, begun = Meter(), time.perf_counter() - self.seconds
         self.denoiser.train()
         with reporting(title, total, shown=self.is_first) as reporter:
@@ -174,6 +181,7 @@ class Trainer:
         if chosen is not None:
             self.accelerator.unwrap_model(self.denoiser).load_state_dict(chosen)
         self._save(self._finished_state())
+        return_freed_memory()
         return self._result()
 
     def _rows(self, batch: Batch) -> list[np.ndarray]:
