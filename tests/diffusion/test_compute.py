@@ -1,8 +1,17 @@
 import pytest
 import torch
 
-from pu_diffusion_pipeline.diffusion.compute import autocast, resolve_device, resolve_precision
+from pu_diffusion_pipeline.diffusion.compute import (
+    autocast,
+    resolve_device,
+    resolve_precision,
+    return_freed_memory,
+    reuse_freed_memory,
+    use_fast_attention,
+)
+from pu_diffusion_pipeline.diffusion.denoiser import build_denoiser
 from pu_diffusion_pipeline.errors import InvalidInput
+from tiny_training import parameters
 
 
 @pytest.fixture
@@ -79,3 +88,20 @@ def test_autocast_computes_in_the_precision_asked_for_and_keeps_weights_in_float
     assert torch.equal(full, plain)
     assert layer.weight.dtype == torch.float32
     torch.testing.assert_close(half.float(), plain, atol=0.05, rtol=0.05)
+
+
+def test_fast_attention_is_the_same_function():
+    settings = parameters()
+    denoiser = build_denoiser(settings.denoiser, 16, 1, 0)
+    images, timesteps = torch.randn(3, 1, 16, 16), torch.tensor([1, 20, 49])
+    with torch.inference_mode():
+        before = denoiser(images, timesteps).sample
+        use_fast_attention(denoiser, "cpu")
+        after = denoiser(images, timesteps).sample
+    assert type(denoiser.mid_block.attentions[0].processor).__name__ == "AttnProcessor"
+    torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-5)
+
+
+def test_keeping_and_returning_freed_memory_is_accepted_by_the_c_library():
+    reuse_freed_memory()
+    return_freed_memory()

