@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -144,6 +145,7 @@ class Alone:
 
     def __init__(self, model: str, variant: str, steps: int) -> None:
         command = [sys.executable, __file__, "--variant", variant, "--model", model, "--steps", str(steps)]
+        self.peak_bytes = 0
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def steps(self) -> list[float]:
@@ -152,7 +154,9 @@ class Alone:
         assert self.process.stdout is not None
         self.process.stdin.write("\n")
         self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
+        turn = json.loads(self.process.stdout.readline())
+        self.peak_bytes = turn["peak_bytes"]
+        return turn["seconds"]
 
     def stop(self) -> None:
         """End the process."""
@@ -174,7 +178,8 @@ def take_turns(model: str, variant: str, steps: int) -> None:
     images = images_like(settings, 2200)
     one = Plain(settings, images) if variant == PLAIN else Ours(settings, images, **VARIANTS[variant])
     for _ in sys.stdin:
-        print(json.dumps(one.steps()), flush=True)
+        seconds, peak = one.steps(), 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        print(json.dumps({"seconds": seconds, "peak_bytes": peak}), flush=True)
 
 
 def part_step(options: argparse.Namespace) -> dict[str, Any]:
@@ -210,6 +215,7 @@ def part_step(options: argparse.Namespace) -> dict[str, Any]:
                 "ratio_high": max(ratios),
                 "gflops": speed,
                 "share_of_bf16_matmul": speed / rate["bf16"],
+                "peak_bytes": variants[kind].peak_bytes,
             }
         found[name] = {"batch_size": batch_size, "gflop": flops / 1e9, "matmul": rate, "rows": rows}
     return found

@@ -38,10 +38,19 @@ def _step(found: dict[str, Any]) -> list[str]:
                 f"{row['ratio']:.2f} ({row['ratio_low']:.2f} – {row['ratio_high']:.2f})",
                 f"{row['gflops']:.0f}",
                 f"{100 * row['share_of_bf16_matmul']:.0f} %",
+                f"{row['peak_bytes'] / 1e9:.2f}",
             ]
             for kind, row in model["rows"].items()
         ]
-        columns = ["training", "s a step", "images/s", "times the plain loop", "GFLOP/s", "of the bf16 product"]
+        columns = [
+            "training",
+            "s a step",
+            "images/s",
+            "times the plain loop",
+            "GFLOP/s",
+            "of the bf16 product",
+            "peak GB",
+        ]
         parts.append(_table(columns, rows))
     return parts
 
