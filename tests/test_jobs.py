@@ -173,3 +173,14 @@ def test_reference_features_are_made_once(split, run, caplog, monkeypatch):
     with caplog.at_level(logging.WARNING):
         run(split, "evaluate_unsupervised")
     assert len(opened) == 1, "the samples' features only"
+
+
+@pytest.mark.parametrize(
+    ("device", "message"), [("cuda", "at most 1, the GPUs"), ("mps", "needs compute.device cuda or cpu")]
+)
+def test_more_processes_than_devices_are_refused(device, message, monkeypatch):
+    from pu_diffusion_pipeline.pipelines.training.job import _check_devices
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(InvalidInput, match=message):
+        _check_devices(device, 2)

@@ -167,12 +167,20 @@ def run_job(
                 f"  torchrun --nproc-per-node=8 -m {WORKER} {folder}\n"
                 "(or accelerate launch -m, on any number of nodes that see this folder), then run this command again."
             )
+        _check_devices(job.device, processes)
         launch(folder, processes)
     trained = job.trainer(checkpoints, watch if processes == 1 else None).fit(
         *images, conditions=conditions, title=job.title
     )
     shutil.rmtree(folder, ignore_errors=True)
     return trained
+
+
+def _check_devices(device: str, processes: int) -> None:
+    if device == "mps":
+        raise InvalidInput("training.num_processes above 1 needs compute.device cuda or cpu, got mps")
+    if device == "cuda" and processes > (there := torch.cuda.device_count()):
+        raise InvalidInput(f"training.num_processes must be at most {there}, the GPUs of this machine, got {processes}")
 
 
 def _is_finished(checkpoints: CheckpointStore) -> bool:
