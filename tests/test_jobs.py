@@ -160,8 +160,21 @@ def test_keeping_the_best_needs_somebody_who_looks(split, run):
 
 
 def test_a_training_that_ends_before_the_first_look_has_no_best(split, run):
-    with pytest.raises(InvalidInput, match="training ended before step 50"):
+    with pytest.raises(InvalidInput, match=r"watch\.every must be at most 6, the steps of this training, .*got 50"):
         run(split, "train_pu", watch={"every": 50, "keep": "best"})
+
+
+def test_looks_that_judge_otherwise_choose_another_model(split, session):
+    """With keep best the judge's and the sampler's settings are part of the model's identity."""
+
+    def folder(**params) -> str:
+        with session(split, "test", **params) as opened:
+            return opened.load_context().catalog.get("pu.model")._filepath.parent.name
+
+    best = {"every": 2, "keep": "best"}
+    assert folder(watch=best) != folder(watch=best, judge={"seed": 1})
+    assert folder(watch=best) != folder(watch=best, sampling={"num_steps": 5})
+    assert folder(watch={"every": 2}) == folder(judge={"seed": 1}) == folder()
 
 
 def test_reference_features_are_made_once(split, run, caplog, monkeypatch):

@@ -1,8 +1,8 @@
-"""The one exception for a user's mistake: the command line shows its text without a traceback."""
+"""Exceptions whose text the command line shows without a traceback."""
 
 
 class InvalidInput(ValueError):
-    """Names the field, what was expected and what came."""
+    """A user's mistake: names the field, what was expected and what came."""
 
 
 class ProcessFailed(RuntimeError):

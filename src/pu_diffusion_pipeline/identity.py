@@ -65,6 +65,8 @@ def _all_settings(parameters: Parameters, stage: str, method: Method | None) -> 
     sections = STAGES[stage]
     if method is not None and method.uses_beta:
         sections += ("beta", "class_prior") if isinstance(parameters.beta, str) else ("beta",)
+    if parameters.watch.keep == "best" and "watch" in sections:  # then they decide which weights are kept
+        sections = tuple(dict.fromkeys((*sections, "sampling", "judge", "evaluation")))
     flat: dict[str, Any] = {}
     for section in sections:
         _flatten(section, getattr(parameters, section), flat)
@@ -77,7 +79,7 @@ def _irrelevant(parameters: Parameters, stage: str, method: Method | None) -> se
     if method is None or not method.uses_gamma:
         without.add("objective.gamma")
     if method is not None and not method.trains:
-        without |= {"objective", "training"}
+        without |= {"objective", "training", "watch"}
     if parameters.pretrained is None:
         without.add("pretrained")
     elif stage != "base":

@@ -143,16 +143,20 @@ class Training(Section):
             raise ValueError(f"checkpoint_every must be a multiple of log_every ({self.log_every})")
         return self
 
+    @field_validator("num_processes", mode="wrap")
+    @classmethod
+    def _processes_in_one_message(cls, value: Any, handler: Any) -> Any:
+        try:
+            return handler(value)
+        except ValidationError:
+            raise ValueError("must be a whole number from 1 on, or 'external'") from None
+
     @model_validator(mode="after")
     def _parts_of_a_batch(self) -> "Training":
         processes = 1 if self.num_processes == "external" else self.num_processes
-        if processes > self.batch_size:
-            raise ValueError(
-                f"num_processes must be at most batch_size ({self.batch_size}): they share one batch, got {processes}"
-            )
         if self.batch_size % (processes * self.accumulation):
             raise ValueError(
-                f"num_processes x accumulation must divide batch_size ({self.batch_size}), "
+                f"num_processes x accumulation must divide batch_size ({self.batch_size}), which they share, "
                 f"got {processes} x {self.accumulation}"
             )
         return self

@@ -349,6 +349,35 @@ def test_training_goes_on_when_the_disk_is_full_and_the_last_good_state_stays(tm
     assert f"Last good checkpoint: step 2 in {tmp_path}" in caplog.text
 
 
+def test_a_full_disk_is_found_out_by_a_real_write(tmp_path):
+    """/dev/full takes no byte; torch's own writer would raise a RuntimeError that does not say why."""
+    from pu_diffusion_pipeline.diffusion import checkpoints
+
+    with pytest.raises(OSError, match="No space left on device") as failure:
+        checkpoints._write({"weights": torch.zeros(10_000)}, Path("/dev/full"))
+    assert failure.value.errno == errno.ENOSPC
+
+
+def test_a_run_goes_on_in_another_memory_layout(tmp_path, whole_run):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(store=CheckpointStore(tmp_path), objective=Stops(5, interrupt))
+    resumed = train(store=CheckpointStore(tmp_path), options={"channels_last": True})
+    assert losses(resumed) == pytest.approx(losses(whole_run), rel=1e-4)
+
+
+def test_a_run_does_not_go_on_in_another_precision(tmp_path):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(store=CheckpointStore(tmp_path), objective=Stops(5, interrupt))
+    with pytest.raises(InvalidInput, match="begun in fp32 and would go on in bf16"):
+        train(store=CheckpointStore(tmp_path), precision="bf16")
+
+
 def test_another_error_of_the_disk_stops_training(tmp_path):
     store = FullDisk(tmp_path)
     store.errno = errno.EACCES

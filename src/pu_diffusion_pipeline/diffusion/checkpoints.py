@@ -4,9 +4,11 @@ The folder is claimed before the first step: a run with other parameters or othe
 work. Resume states are local and disposable; what is shared is the model's safetensors folder.
 """
 
+import errno
 import hashlib
 import json
 import logging
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -64,7 +66,7 @@ class CheckpointStore:
         """Write `state`, whose `step` names the file, and drop all but the newest two."""
         path = self.folder / f"step_{state['step']:08d}.pt"
         with replacing(path) as temporary:
-            torch.save(state, temporary)
+            _write(state, temporary)
             sha = _sha256(temporary)
         with replacing(path.with_suffix(".sha256")) as temporary:
             temporary.write_text(sha)
@@ -88,6 +90,18 @@ class CheckpointStore:
 
     def _way_out(self) -> str:
         return f"To start over, delete {self.folder.parent}."
+
+
+def _write(state: dict[str, Any], path: Path) -> None:
+    try:
+        with path.open("wb") as file:  # torch's own writer would hide the reason of a failure
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+    except RuntimeError as error:  # its zip writer, when the file could not be written to
+        if "PytorchStreamWriter" not in str(error) and "unexpected pos" not in str(error):
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
 
 
 def _sha256(path: Path) -> str:

@@ -3,9 +3,13 @@
 import ctypes
 import platform
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import InitProcessGroupKwargs
 
 from pu_diffusion_pipeline.errors import InvalidInput
 
@@ -64,7 +68,9 @@ def compile_denoiser(denoiser: Any) -> Callable[..., Any]:
 
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether an allocation on a GPU or in main memory has failed."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        words in str(error) for words in ("can't allocate memory", "out of memory")
+    )
 
 
 def reuse_freed_memory() -> None:
@@ -76,8 +82,8 @@ def reuse_freed_memory() -> None:
         return
     trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
     libc = ctypes.CDLL(None)
-    libc.mallopt(trim_threshold, ctypes.c_int(2**31 - 1))
-    libc.mallopt(mmap_threshold, ctypes.c_int(2**30))
+    if any(libc.mallopt(mmap_threshold, size) for size in (2**30, 2**25)):  # some versions take 32 MiB at most
+        libc.mallopt(trim_threshold, 2**31 - 1)
 
 
 def return_freed_memory() -> None:
@@ -94,3 +100,20 @@ def use_fast_attention(denoiser: Any, device: str) -> None:
         for layer in denoiser.modules():
             if isinstance(layer, Attention):
                 layer.set_processor(AttnProcessor())
+
+
+def build_accelerator(device: str, precision: str) -> Accelerator:
+    """accelerate on this device, in as many processes as were launched.
+
+    Raises:
+        RuntimeError: accelerate gives another device.
+    """
+    # accelerate keeps its settings process-wide and refuses others later: several trainings share our process.
+    AcceleratorState._reset_state(reset_partial_state=True)
+    # While one process looks at samples the others wait; elastic finds out about dead ones anyway.
+    patience = InitProcessGroupKwargs(timeout=timedelta(days=7))
+    mixed_precision = "no" if precision == "fp32" else precision
+    accelerator = Accelerator(mixed_precision=mixed_precision, cpu=device == "cpu", kwargs_handlers=[patience])
+    if accelerator.device.type != device:
+        raise RuntimeError(f"asked accelerate for {device}, got {accelerator.device}")
+    return accelerator

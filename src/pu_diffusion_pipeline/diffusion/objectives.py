@@ -112,7 +112,7 @@ def build_objective(method: str, beta: float | None, correction: str, gamma: flo
     """The objective of a method.
 
     Args:
-        method: a name in `parameters.METHODS` that trains.
+        method: a name in `methods.METHODS` that trains.
         beta: for the methods that use it.
         correction: as in `PositiveUnlabeled`.
         gamma: as in `PositiveNegativeUnlabeled`.

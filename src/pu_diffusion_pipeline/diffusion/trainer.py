@@ -12,14 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from torch import Tensor
 
 from pu_diffusion_pipeline.console import reporting
 from pu_diffusion_pipeline.diffusion.batches import Batch, build_batches, length_in_steps
 from pu_diffusion_pipeline.diffusion.checkpoints import CheckpointStore
 from pu_diffusion_pipeline.diffusion.compute import (
+    build_accelerator,
     compile_denoiser,
     return_freed_memory,
     reuse_freed_memory,
@@ -95,7 +94,7 @@ class Trainer:
     ) -> None:
         self.settings, self.seed, self.sets, self.checkpoints = settings, seed, sets, checkpoints
         self.noise_scheduler, self.error_options = noise_scheduler, error_options
-        self.precision, self.accelerator = precision, _accelerator(device, precision)
+        self.precision, self.accelerator = precision, build_accelerator(device, precision)
         self.device, self.is_first = self.accelerator.device, self.accelerator.is_main_process
         self.watcher = watcher if self.is_first else None
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
@@ -154,6 +153,8 @@ class Trainer:
         self.ema = moving_average(self.accelerator.unwrap_model(self.denoiser), settings.ema_decay)
         if self._resume():
             return self._result()
+        if self.watcher is not None:
+            self.watcher.check(total)
         num_normal = len(images[2]) if SETS[2] in self.sets else 0
         batches = build_batches(
             settings.batches, len(unlabeled), len(labeled_sensitive), settings.batch_size, self.seed, num_normal
@@ -176,7 +177,8 @@ class Trainer:
                     begun += self._look()
                 if self.step % settings.checkpoint_every == 0 and self.step < total:
                     self._save(self._state())
-        self._use_averaged_weights()
+        if self.ema is not None:
+            self.ema.copy_to(self.accelerator.unwrap_model(self.denoiser).parameters())
         chosen = self.watcher.weights_to_return() if self.watcher is not None else None
         if chosen is not None:
             self.accelerator.unwrap_model(self.denoiser).load_state_dict(chosen)
@@ -219,7 +221,8 @@ class Trainer:
         row["images_per_second"] = images / self.seconds
         # With loss scaling (fp16) an infinite gradient is no alarm: that step is skipped and the scale lowered.
         watched = [row["loss"]] if self.accelerator.scaler else [row["loss"], row["gradient_norm"]]
-        if not np.isfinite(watched).all():
+        is_dead = self.accelerator.scaler is not None and self.accelerator.scaler.get_scale() < 1
+        if is_dead or not np.isfinite(watched).all():
             raise TrainingDiverged(
                 f"The loss or its gradient is not finite by step {self.step} "
                 f"(last good checkpoint: {self._last_checkpoint()}). Likely causes: training.learning_rate "
@@ -237,6 +240,7 @@ class Trainer:
     def _state(self) -> dict[str, Any]:
         return {
             "finished": False,
+            "precision": self.precision,
             "step": self.step,
             "seconds": self.seconds,
             "history": self.history,
@@ -257,7 +261,10 @@ class Trainer:
         if self.ema is not None:
             self.ema.store(denoiser.parameters())
             self.ema.copy_to(denoiser.parameters())
-        self.watcher.look(self.step, denoiser.eval())
+        try:
+            self.watcher.look(self.step, denoiser.eval())
+        except OSError as error:
+            self._go_on_without_room("look", error)
         if self.ema is not None:
             self.ema.restore(denoiser.parameters())
         denoiser.train()
@@ -270,14 +277,18 @@ class Trainer:
         try:
             self.checkpoints.save(state)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            log.warning(
-                "The resume state of step %d could not be written (%s); training goes on. Last good checkpoint: %s",
-                self.step,
-                error.strerror,
-                self._last_checkpoint(),
-            )
+            self._go_on_without_room("resume state", error)
+
+    def _go_on_without_room(self, what: str, error: OSError) -> None:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise error
+        log.warning(
+            "The %s of step %d could not be written (%s); training goes on. Last good checkpoint: %s",
+            what,
+            self.step,
+            error.strerror,
+            self._last_checkpoint(),
+        )
 
     def _resume(self) -> bool:
         """Take up the newest resume state; true if the run was finished already."""
@@ -289,8 +300,16 @@ class Trainer:
         if state["finished"]:
             log.info("This training is finished already (%s); nothing to do", self.checkpoints.folder)
             return True
+        if state["precision"] != self.precision:
+            raise InvalidInput(
+                f"This training was begun in {state['precision']} and would go on in {self.precision}: write "
+                f"compute.precision: {state['precision']}, or start over by deleting {self.checkpoints.folder}"
+            )
         log.info("Resuming at step %d from %s", self.step, self.checkpoints.folder)
         self.optimizer.load_state_dict(state["optimizer"])
+        for weight, moments in self.optimizer.optimizer.state.items():  # in the memory layout of the weights
+            for name in ("exp_avg", "exp_avg_sq"):
+                moments[name] = torch.empty_like(weight).copy_(moments[name])
         self.lr_scheduler.load_state_dict(state["lr_scheduler"])
         if self.ema is not None:
             self.ema.load_state_dict(state["ema"])
@@ -299,21 +318,8 @@ class Trainer:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         return False
 
-    def _use_averaged_weights(self) -> None:
-        if self.ema is not None:
-            self.ema.copy_to(self.accelerator.unwrap_model(self.denoiser).parameters())
-
     def _result(self) -> Trained:
         # Mixed precision wraps `forward`; the plain model is what gets saved and sampled from.
         denoiser = self.accelerator.unwrap_model(self.denoiser, keep_fp32_wrapper=False).cpu().eval()
         denoiser = denoiser.to(memory_format=torch.contiguous_format)
         return Trained(denoiser, self.history, self.seconds, self.step)
-
-
-def _accelerator(device: str, precision: str) -> Accelerator:
-    # accelerate keeps its settings process-wide and refuses others later: several trainings share our process.
-    AcceleratorState._reset_state(reset_partial_state=True)
-    accelerator = Accelerator(mixed_precision="no" if precision == "fp32" else precision, cpu=device == "cpu")
-    if accelerator.device.type != device:
-        raise RuntimeError(f"asked accelerate for {device}, got {accelerator.device}")
-    return accelerator

@@ -13,6 +13,10 @@ class Watcher(Protocol):
     every: int
     """Steps between two looks."""
 
+    def check(self, num_steps: int) -> None:
+        """Refuse a training of that length before it begins, if it could not be watched as asked."""
+        ...
+
     def look(self, step: int, denoiser: Any) -> None:
         """Sample from the denoiser, which is in evaluation mode, measure, and write down what was found."""
         ...

@@ -9,11 +9,13 @@ import dataclasses
 import json
 import os
 import shutil
+import signal
 import sys
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -24,6 +26,7 @@ from pu_diffusion_pipeline.diffusion.objectives import build_objective
 from pu_diffusion_pipeline.diffusion.trainer import Trained, Trainer
 from pu_diffusion_pipeline.diffusion.watching import WatchPlace
 from pu_diffusion_pipeline.errors import InvalidInput, ProcessFailed, TrainingDiverged
+from pu_diffusion_pipeline.identity import code_digest
 from pu_diffusion_pipeline.methods import METHODS
 from pu_diffusion_pipeline.parameters import Parameters, Pretraining, Training, load_parameters
 from pu_diffusion_pipeline.pipelines.training.watch import open_watcher
@@ -83,7 +86,9 @@ class Job:
             condition_dropout=self.options.condition_dropout,
             channels_last=compute.channels_last,
             compiled=compute.compile,
-            watcher=watch and open_watcher(watch, self.parameters, self.noise_scheduler, self.device, self.precision),
+            watcher=open_watcher(watch, self.parameters, self.noise_scheduler, self.device, self.precision)
+            if watch and is_first_process()
+            else None,
         )
 
     def save(
@@ -108,6 +113,7 @@ class Job:
             "method": self.method,
             "beta": self.beta,
             "seed": self.seed,
+            "code_digest": code_digest(),
             "title": self.title,
             "watch": watch and {name: str(path.resolve()) for name, path in dataclasses.asdict(watch).items()},
         }
@@ -119,6 +125,8 @@ class Job:
         from diffusers import DDPMPipeline
 
         plain = json.loads((folder / "job.json").read_text())
+        if plain["code_digest"] != code_digest():
+            raise InvalidInput(f"{folder} was prepared by other code of this package; delete it and prepare it anew")
         parameters = load_parameters(plain["parameters"])
         options = parameters.pretraining if plain["is_pretraining"] else parameters.training
         assert options is not None
@@ -135,6 +143,11 @@ class Job:
             for name in ("images", "conditions")
         )  # fmt: skip
         trainer.fit(*images, conditions=tuple(conditions) or None, title=job.title)
+
+
+def is_first_process() -> bool:
+    """Whether this process writes, among those that a launcher has started."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def run_job(
@@ -158,25 +171,50 @@ def run_job(
         ProcessFailed: one of several processes has ended early.
     """
     processes, folder = job.options.num_processes, checkpoints.folder / "job"
-    watch = watch if job.parameters.watch.every is not None else None
+    watch = watch if job.parameters.watch.every is not None and not _is_finished(checkpoints) else None
+    if watch is not None and checkpoints.latest() is None:
+        shutil.rmtree(watch.folder, ignore_errors=True)  # looks of a training that is made anew
     if processes != 1 and not _is_finished(checkpoints):
-        job.save(folder, images, conditions, watch)
-        if processes == "external":
-            raise InvalidInput(
-                f"training.num_processes is external: the job is ready in {folder}. Start its processes with\n"
-                f"  torchrun --nproc-per-node=8 -m {WORKER} {folder}\n"
-                "(or accelerate launch -m, on any number of nodes that see this folder), then run this command again."
-            )
         _check_devices(job.device, processes)
+        if processes == "external":
+            _offer(job, folder, images, conditions, watch)
+        job.save(folder, images, conditions, watch)
         launch(folder, processes)
-    trained = job.trainer(checkpoints, watch if processes == 1 else None).fit(
-        *images, conditions=conditions, title=job.title
-    )
+        if not _is_finished(checkpoints):
+            raise ProcessFailed(
+                f"The final state could not be written to {checkpoints.folder}; make room there and run the same "
+                "command again."
+            )
+        watch = None
+    trained = job.trainer(checkpoints, watch).fit(*images, conditions=conditions, title=job.title)
     shutil.rmtree(folder, ignore_errors=True)
     return trained
 
 
-def _check_devices(device: str, processes: int) -> None:
+def _offer(job: Job, folder: Path, images: Any, conditions: Any, watch: WatchPlace | None) -> NoReturn:
+    """Leave the job for a launcher; one that lies there may be running, and is left alone."""
+    _raise_mistake(folder)
+    if not (folder / "job.json").is_file():
+        job.save(folder, images, conditions, watch)
+    raise InvalidInput(
+        f"training.num_processes is external: the job is ready in {folder}. Start its processes with\n"
+        f"  torchrun --nproc-per-node=8 -m {WORKER} {folder}\n"
+        "(or accelerate launch -m, on any number of nodes that see this folder), and when they have ended run this "
+        f"command again. To prepare it anew, delete {folder}."
+    )
+
+
+def _raise_mistake(folder: Path) -> None:
+    """What a process of the job has written down for the user, once."""
+    if (path := folder / "mistake.json").is_file():
+        mistake = json.loads(path.read_text())
+        shutil.rmtree(folder)
+        raise MISTAKES[mistake["kind"]](mistake["message"])
+
+
+def _check_devices(device: str, processes: int | str) -> None:
+    if processes == "external":
+        return
     if device == "mps":
         raise InvalidInput("training.num_processes above 1 needs compute.device cuda or cpu, got mps")
     if device == "cuda" and processes > (there := torch.cuda.device_count()):
@@ -190,6 +228,7 @@ def _is_finished(checkpoints: CheckpointStore) -> bool:
 
 def launch(folder: Path, num_processes: int) -> None:
     """Start the processes of a job on this machine through torch elastic; one that fails stops all."""
+    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -203,18 +242,22 @@ def launch(folder: Path, num_processes: int) -> None:
         max_restarts=0,
         monitor_interval=0.2,
     )
-    with _threads_each(max(1, torch.get_num_threads() // num_processes)):
+    with _threads_each(max(1, torch.get_num_threads() // num_processes)), _signal_handlers_restored():
         try:
             elastic_launch(config, sys.executable)("-m", WORKER, str(folder))
+        except SignalException as error:  # the agent takes Ctrl-C and stops the processes first
+            raise KeyboardInterrupt from error
         except ChildFailedError as error:
+            _raise_mistake(folder)
             raise _explained(folder, error) from error
 
 
-def _explained(folder: Path, error: Any) -> Exception:
-    if (path := folder / "mistake.json").is_file():
-        mistake = json.loads(path.read_text())
-        return MISTAKES[mistake["kind"]](mistake["message"])
-    rank, failure = error.get_first_failure()
+def _explained(folder: Path, error: Any) -> ProcessFailed:
+    # Who was stopped by the agent, or failed because another one was gone, is not the cause.
+    def order(item: Any) -> tuple[bool, float]:
+        return item[1].exitcode >= 0 or item[1].exitcode == -signal.SIGTERM, item[1].timestamp
+
+    rank, failure = min(error.failures.items(), key=order)
     how = f"was killed (signal {-failure.exitcode})" if failure.exitcode < 0 else f"ended with code {failure.exitcode}"
     state = CheckpointStore(folder.parent).latest()
     last = "none" if state is None else f"step {state['step']} in {folder.parent}"
@@ -222,6 +265,18 @@ def _explained(folder: Path, error: Any) -> Exception:
         f"Process {rank} of this training {how}; the others were stopped (last good checkpoint: {last}). "
         "Run the same command to go on from there."
     )
+
+
+@contextlib.contextmanager
+def _signal_handlers_restored() -> Iterator[None]:
+    """The elastic agent sets its own and leaves them."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 @contextlib.contextmanager

@@ -32,6 +32,11 @@ def open_watcher(
         )
     judge = Judge.from_pretrained(place.judge)
     check_settings(judge.manifest["settings"], settings(parameters, "judge"), "The judge")
+    if not (place.test_images / "manifest.json").is_file():
+        raise InvalidInput(
+            f"watch.every needs the real test images, and there are none in {place.test_images}: "
+            "run the pipeline data_engineering with the same --params first"
+        )
     return JudgedSamples(place, judge, parameters, noise_scheduler, device, precision)
 
 
@@ -58,14 +63,23 @@ class JudgedSamples:
         self.every = parameters.watch.every
         evaluation = parameters.evaluation
         self.extractor = build_extractor(evaluation.features, judge, evaluation.inception_weights)
-        saved = place.reference_features
+        saved, test_images = place.reference_features, ImageSet.from_pretrained(place.test_images)
+        check_settings(test_images.manifest["settings"], settings(parameters, "source"), "The test images")
         self.reference = extract_features(
-            ImageSet.from_pretrained(place.test_images).images,
+            test_images.images,
             self.extractor,
             evaluation.batch_size,
             device,
             Features.from_pretrained(saved) if (saved / "extractor.json").is_file() else None,
         )
+
+    def check(self, num_steps: int) -> None:
+        """See `trainer.Watcher`."""
+        if self.parameters.watch.keep == "best" and num_steps < self.every:
+            raise InvalidInput(
+                f"watch.every must be at most {num_steps}, the steps of this training, with watch.keep best, "
+                f"got {self.every}"
+            )
 
     def look(self, step: int, denoiser: Any) -> None:
         """See `trainer.Watcher`."""
@@ -130,9 +144,7 @@ class JudgedSamples:
 
         if self.parameters.watch.keep != "best":
             return None
-        if (looks := self.looks()).empty:
-            raise InvalidInput(f"watch.keep is best, but training ended before step {self.every} (watch.every)")
-        return load_file(self._weights_file(self.best(looks)))
+        return load_file(self._weights_file(self.best(self.looks())))
 
     def _weights_file(self, step: int) -> Path:
         return self.place.folder / "weights" / f"step_{step:08d}.safetensors"
