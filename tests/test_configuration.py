@@ -58,7 +58,7 @@ def test_every_method_has_an_entry_for_each_artifact_under_its_own_folder():
     assert {"checkpoints", "model", "samples", "metrics"} <= of_pu
     for method, facts in METHODS.items():
         own = {name.removeprefix(f"{method}.") for name in entries if name.startswith(f"{method}.")}
-        untrained = {"checkpoints", "model", "training_history", "training_manifest"}
+        untrained = {"checkpoints", "model", "training_history", "training_manifest", "watch"}
         assert own == of_pu - (set() if facts.trains else untrained)
         for name in own:
             path = entries[f"{method}.{name}"]["filepath"]

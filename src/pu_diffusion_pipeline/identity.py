@@ -73,6 +73,13 @@ def _all_settings(parameters: Parameters, stage: str, method: Method | None) -> 
     return flat
 
 
+def _everything(parameters: Parameters) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for section in type(parameters).model_fields:
+        _flatten(section, getattr(parameters, section), flat)
+    return flat
+
+
 def _irrelevant(parameters: Parameters, stage: str, method: Method | None) -> set[str]:
     """Sections and parameters of a stage that make no difference, given the others."""
     without: set[str] = set()
@@ -122,10 +129,9 @@ def run_folder(final: Parameters, configured: Parameters, stage: str, method: st
         stage: one of `STAGES`.
         method: as in `settings`.
     """
-    facts = None if method is None else METHODS[method]
     configured = configured.model_copy(update={"beta": final.beta})
     asked, usual = (settings(one, stage, method) for one in (final, configured))
-    here, there = (_all_settings(one, stage, facts) for one in (final, configured))
+    here, there = _everything(final), _everything(configured)
     parts = [_spell(name, asked[name]) for name in ("beta", "seed") if name in asked]
     # A parameter set back to a value that makes no difference (such as pretrained: null) is an override too.
     overrides = [

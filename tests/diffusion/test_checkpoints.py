@@ -104,8 +104,9 @@ import os, signal, sys
 import torch
 from pu_diffusion_pipeline.diffusion.checkpoints import CheckpointStore
 
-def write_half(state, path):
-    open(path, "wb").write(b"half of a checkpoint")
+def write_half(state, file):
+    file.write(b"half of a checkpoint")
+    file.flush()
     os.kill(os.getpid(), signal.SIGKILL)
 
 store = CheckpointStore(sys.argv[1])

@@ -1,9 +1,11 @@
 """Which images of U and S make the batch of a step: a function of seed and step, so resuming needs no state."""
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
 
+from pu_diffusion_pipeline.positive_unlabeled.labels import SETS
 from pu_diffusion_pipeline.seeding import numpy_generator
 
 LABELED_NORMAL_SHARE = 8  # labeled normal images come on top of the batch, an eighth of its size
@@ -15,6 +17,10 @@ class Batch(NamedTuple):
     unlabeled: np.ndarray
     labeled_sensitive: np.ndarray
     labeled_normal: np.ndarray
+
+    def of(self, sets: Collection[str]) -> list[np.ndarray]:
+        """The rows of every set; none of a set that is not among those named."""
+        return [rows if name in sets else rows[:0] for name, rows in zip(SETS, self, strict=True)]
 
 
 class ShuffledEpochs:

@@ -1,4 +1,4 @@
-"""The learning rate over training, and the average of the weights: both diffusers' own."""
+"""The learning rate over training, the average of the weights (both diffusers' own), and the optimizer's state."""
 
 from typing import Any
 
@@ -23,3 +23,11 @@ def moving_average(denoiser: torch.nn.Module, decay: float | None) -> Any:
     from diffusers.training_utils import EMAModel
 
     return None if decay is None else EMAModel(denoiser.parameters(), decay=decay, foreach=True)
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Take up a saved state of AdamW, its moments in the memory layout that the weights have now."""
+    optimizer.load_state_dict(state)
+    for weight, moments in optimizer.state.items():
+        for name in ("exp_avg", "exp_avg_sq"):
+            moments[name] = torch.empty_like(weight).copy_(moments[name])

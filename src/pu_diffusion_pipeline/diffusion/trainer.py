@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from pu_diffusion_pipeline.console import reporting
-from pu_diffusion_pipeline.diffusion.batches import Batch, build_batches, length_in_steps
+from pu_diffusion_pipeline.diffusion.batches import build_batches, length_in_steps
 from pu_diffusion_pipeline.diffusion.checkpoints import CheckpointStore
 from pu_diffusion_pipeline.diffusion.compute import (
     build_accelerator,
@@ -29,7 +29,7 @@ from pu_diffusion_pipeline.diffusion.gradients import BatchGradients
 from pu_diffusion_pipeline.diffusion.meter import Meter
 from pu_diffusion_pipeline.diffusion.noising import denoising_error
 from pu_diffusion_pipeline.diffusion.objectives import Objective
-from pu_diffusion_pipeline.diffusion.schedules import cosine_with_warmup, moving_average
+from pu_diffusion_pipeline.diffusion.schedules import cosine_with_warmup, load_optimizer, moving_average
 from pu_diffusion_pipeline.diffusion.watching import Watcher
 from pu_diffusion_pipeline.errors import InvalidInput, TrainingDiverged
 from pu_diffusion_pipeline.parameters import Training
@@ -109,8 +109,9 @@ class Trainer:
         )
         self.denoiser, self.optimizer = self.accelerator.prepare(denoiser, optimizer)
         self.predict = compile_denoiser(self.denoiser) if compiled else self.denoiser
-        num_timesteps = noise_scheduler.config.num_train_timesteps
-        self.draws = RandomDraws(seed, self.device, num_timesteps, settings.timesteps, condition_dropout)
+        self.draws = RandomDraws(
+            seed, self.device, noise_scheduler.config.num_train_timesteps, settings.timesteps, condition_dropout
+        )
         self.gradients = BatchGradients(
             self.accelerator, self.denoiser, self._error, objective, settings.batch_size, settings.accumulation
         )
@@ -164,7 +165,7 @@ class Trainer:
         self.denoiser.train()
         with reporting(title, total, shown=self.is_first) as reporter:
             while self.step < total:
-                rows = self._rows(batches.at(self.step))
+                rows = batches.at(self.step).of(self.sets)
                 given = (
                     None if conditions is None else [part[place] for part, place in zip(conditions, rows, strict=True)]
                 )
@@ -186,10 +187,6 @@ class Trainer:
         return_freed_memory()
         return self._result()
 
-    def _rows(self, batch: Batch) -> list[np.ndarray]:
-        """The batch's rows of every set; none of a set that the objective does not look at."""
-        return [rows if name in self.sets else rows[:0] for name, rows in zip(SETS, batch, strict=True)]
-
     def _train_step(self, images: list[np.ndarray], conditions: list[np.ndarray] | None = None) -> dict[str, Tensor]:
         none = None if conditions is None else self.accelerator.unwrap_model(self.denoiser).config.num_class_embeds - 1
         draws = self.draws.at(self.step, images, conditions, none)
@@ -200,8 +197,8 @@ class Trainer:
         self.optimizer.zero_grad()
         if self.ema is not None:
             self.ema.step(self.denoiser.parameters())
-        num_images = torch.tensor(float(len(draws.labels)))
-        return {"loss": loss.detach(), **risks, "gradient_norm": gradient_norm, "num_images": num_images}
+        counted = {"gradient_norm": gradient_norm, "num_images": torch.tensor(float(len(draws.labels)))}
+        return {"loss": loss.detach(), **risks, **counted}
 
     def _error(self, draws: Draws) -> Tensor:
         with self.accelerator.autocast():
@@ -252,8 +249,8 @@ class Trainer:
         }
 
     def _finished_state(self) -> dict[str, Any]:
-        state = {name: value for name, value in self._state().items() if name in ("step", "seconds", "history")}
-        return {**state, "finished": True, "denoiser": self.accelerator.unwrap_model(self.denoiser).state_dict()}
+        kept = ("step", "seconds", "history", "denoiser")
+        return {**{name: value for name, value in self._state().items() if name in kept}, "finished": True}
 
     def _look(self) -> float:
         """Let the watcher look at the weights that would be returned now; the seconds it took."""
@@ -306,10 +303,7 @@ class Trainer:
                 f"compute.precision: {state['precision']}, or start over by deleting {self.checkpoints.folder}"
             )
         log.info("Resuming at step %d from %s", self.step, self.checkpoints.folder)
-        self.optimizer.load_state_dict(state["optimizer"])
-        for weight, moments in self.optimizer.optimizer.state.items():  # in the memory layout of the weights
-            for name in ("exp_avg", "exp_avg_sq"):
-                moments[name] = torch.empty_like(weight).copy_(moments[name])
+        load_optimizer(self.optimizer.optimizer, state["optimizer"])
         self.lr_scheduler.load_state_dict(state["lr_scheduler"])
         if self.ema is not None:
             self.ema.load_state_dict(state["ema"])
