@@ -53,12 +53,12 @@ def kedro(*arguments: str) -> subprocess.CompletedProcess:
     [
         (["--params=betta:0.15"], ["betta: unknown parameter; did you mean beta?"]),
         (["--params=beta:1"], ["beta: must be a number in [0, 1), 'estimated' or 'upper' (got 1)"]),
-        (["--params=training.num_processes:99"], ["num_processes x accumulation must divide batch_size (64)"]),
+        (["--params=training.num_processes:99"], ["num_processes x accumulation must divide batch_size (12)"]),
         (["--params=training.num_processes:two"], ["num_processes: must be a whole number from 1 on, or 'external'"]),
-        (["--params=training.accumulation:5"], ["num_processes x accumulation must divide batch_size (64)"]),
+        (["--params=training.accumulation:5"], ["num_processes x accumulation must divide batch_size (12)"]),
         (
-            ["--params=training.batch_size:8,training.batches:mixed"],
-            ["training.batch_size must be at least 12 with mixed batches", "training.batches: stratified"],
+            ["--params=training.batch_size:4,training.batches:mixed"],
+            ["training.batch_size must be at least 6 with mixed batches", "training.batches: stratified"],
         ),
         (["--params=training.num_stepz:3"], ["training.num_stepz", "did you mean training.num_steps?"]),
         (["--env=mnist_evn"], ["no benchmark 'mnist_evn'", "mnist_even"]),

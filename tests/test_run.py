@@ -259,7 +259,7 @@ def test_too_few_conditions_for_the_source_are_refused(tmp_path, run):
 PRETRAINING = {"batch_size": 12, "batches": "stratified", "timesteps": "stratified", "num_steps": 4, "num_epochs": None,
                "learning_rate": 1e-3, "weight_decay": 0.0, "adam_betas": [0.9, 0.99], "warmup_steps": 1,
                "max_grad_norm": 1.0, "ema_decay": None, "condition_dropout": 0.0, "log_every": 1, "checkpoint_every": 2,
-               "seed": 0}  # fmt: skip
+               "accumulation": 1, "num_processes": 1, "seed": 0}  # fmt: skip
 
 
 def test_fine_tuning_starts_from_the_pretrained_model_and_evaluates_it_too(tmp_path, run):
