@@ -92,14 +92,28 @@ def return_freed_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
+MOST_TOKENS = 1024  # pixels that attend to one another; the plain products need memory for their square
+
+
 def use_fast_attention(denoiser: Any, device: str) -> None:
-    """On the CPU, plain matrix products for attention: torch's flash kernel is slow for heads as narrow as ours (8)."""
-    from diffusers.models.attention_processor import Attention, AttnProcessor
+    """On the CPU, plain matrix products for attention over few pixels: torch's flash kernel is slow for narrow heads."""
+    from diffusers.models.attention_processor import Attention, AttnProcessor, AttnProcessor2_0
+
+    plain, flash = AttnProcessor(), AttnProcessor2_0()
+
+    class ByLength:
+        def __call__(
+            self, attn: Any, hidden_states: Any, encoder_hidden_states: Any = None, attention_mask: Any = None,
+            temb: Any = None,
+        ) -> Any:  # fmt: skip
+            tokens = hidden_states.shape[2:].numel() if hidden_states.ndim == 4 else hidden_states.shape[1]
+            chosen = plain if tokens <= MOST_TOKENS else flash
+            return chosen(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
 
     if device == "cpu":
         for layer in denoiser.modules():
             if isinstance(layer, Attention):
-                layer.set_processor(AttnProcessor())
+                layer.set_processor(ByLength())
 
 
 def build_accelerator(device: str, precision: str) -> Accelerator:
