@@ -96,7 +96,7 @@ MOST_TOKENS = 1024  # pixels that attend to one another; the plain products need
 
 
 def use_fast_attention(denoiser: Any, device: str) -> None:
-    """On the CPU, plain matrix products for attention over few pixels: torch's flash kernel is slow for narrow heads."""
+    """On the CPU, plain matrix products for attention over few pixels: the flash kernel is slow for narrow heads."""
     from diffusers.models.attention_processor import Attention, AttnProcessor, AttnProcessor2_0
 
     plain, flash = AttnProcessor(), AttnProcessor2_0()
