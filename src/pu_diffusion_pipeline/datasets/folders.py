@@ -10,6 +10,7 @@ from kedro.utils import load_obj
 from kedro_datasets._typing import ImagePreview
 
 from pu_diffusion_pipeline.atomic import replacing
+from pu_diffusion_pipeline.datasets.read_only import ReadOnlyDataset
 
 
 class PretrainedFolderDataset(AbstractDataset[Any, Any]):
@@ -114,7 +115,7 @@ class ImageSetDataset(PretrainedFolderDataset):
         return ImagePreview(base64.b64encode(buffer.getvalue()).decode())
 
 
-class CheckpointsDataset(AbstractDataset[None, Any]):
+class CheckpointsDataset(ReadOnlyDataset):
     """Gives a training node the folder that holds its resume states; the node reads and writes it as it goes.
 
     Args:
@@ -122,27 +123,14 @@ class CheckpointsDataset(AbstractDataset[None, Any]):
         metadata: for kedro-viz.
     """
 
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath, self.metadata = PurePosixPath(filepath), metadata
-
     def load(self) -> Any:
         """The store at the folder."""
         from pu_diffusion_pipeline.diffusion.checkpoints import CheckpointStore
 
         return CheckpointStore(str(self._filepath))
 
-    def save(self, data: None) -> None:
-        """Not used: the training node writes through the store."""
-        raise NotImplementedError("resume states are written by the training node")
 
-    def _exists(self) -> bool:
-        return True
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
-
-
-class WatchDataset(AbstractDataset[None, Any]):
+class WatchDataset(ReadOnlyDataset):
     """Gives a training node the place of its watcher; the watcher reads and writes it as training goes on.
 
     Args:
@@ -152,28 +140,14 @@ class WatchDataset(AbstractDataset[None, Any]):
     """
 
     def __init__(
-        self,
-        *,
-        filepath: str,
-        reads: dict[str, dict[str, str]],
-        metadata: dict[str, Any] | None = None,
+        self, *, filepath: str, reads: dict[str, dict[str, str]], metadata: dict[str, Any] | None = None
     ) -> None:
-        self._filepath, self._reads, self.metadata = PurePosixPath(filepath), reads, metadata
+        super().__init__(filepath=filepath, metadata=metadata)
+        self._reads = reads
 
     def load(self) -> Any:
         """The place; nothing is read."""
         from pu_diffusion_pipeline.diffusion.watching import WatchPlace
 
-        return WatchPlace(
-            Path(self._filepath), **{name: Path(entry["filepath"]) for name, entry in self._reads.items()}
-        )
-
-    def save(self, data: None) -> None:
-        """Not used: the watcher writes."""
-        raise NotImplementedError("looks are written by the training node")
-
-    def _exists(self) -> bool:
-        return True
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
+        folders = {name: Path(entry["filepath"]) for name, entry in self._reads.items()}
+        return WatchPlace(Path(self._filepath), **folders)

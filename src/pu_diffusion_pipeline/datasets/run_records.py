@@ -5,24 +5,20 @@ that makes the first one.
 """
 
 import json
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-from kedro.io.core import AbstractDataset
-
+from pu_diffusion_pipeline.datasets.read_only import ReadOnlyDataset
 from pu_diffusion_pipeline.errors import InvalidInput
 
 
-class RunRecordsDataset(AbstractDataset[None, dict[str, dict[str, Any]]]):
+class RunRecordsDataset(ReadOnlyDataset):
     """Reads `<method>/<run>/metrics.json` below a folder, as they are when it is read.
 
     Args:
         filepath: the folder; it need not exist.
         metadata: for kedro-viz.
     """
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath, self.metadata = PurePosixPath(filepath), metadata
 
     def load(self) -> dict[str, dict[str, Any]]:
         """Run (`<method>/<run>`) to its record."""
@@ -33,13 +29,3 @@ class RunRecordsDataset(AbstractDataset[None, dict[str, dict[str, Any]]]):
             except ValueError as error:
                 raise InvalidInput(f"{path} is damaged ({error}); delete it and evaluate that run again") from error
         return records
-
-    def save(self, data: None) -> None:
-        """Not used: each run writes its own record."""
-        raise NotImplementedError("each run writes its own record")
-
-    def _exists(self) -> bool:
-        return True
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
