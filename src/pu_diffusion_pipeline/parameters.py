@@ -8,7 +8,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WrapValidator, model_validator
 
 from pu_diffusion_pipeline.errors import InvalidInput
 
@@ -17,6 +17,18 @@ NEUTRAL: dict[str, Any] = {"json_schema_extra": {"neutral": True}}
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _told(message: str) -> WrapValidator:
+    """One message for a value that none of several types takes, where pydantic has one for each."""
+
+    def check(value: Any, handler: Any) -> Any:
+        try:
+            return handler(value)
+        except ValidationError:
+            raise ValueError(message) from None
+
+    return WrapValidator(check)
 
 
 class Section(BaseModel):
@@ -131,7 +143,9 @@ class Training(Section):
     ema_decay: Fraction | None
     condition_dropout: Fraction
     accumulation: Positive = Field(**NEUTRAL)
-    num_processes: Positive | Literal["external"] = Field(**NEUTRAL)
+    num_processes: Annotated[
+        Positive | Literal["external"], _told("must be a whole number from 1 on, or 'external'")
+    ] = Field(**NEUTRAL)
     log_every: Positive = Field(**NEUTRAL)
     checkpoint_every: Positive = Field(**NEUTRAL)
 
@@ -142,14 +156,6 @@ class Training(Section):
         if self.checkpoint_every % self.log_every:
             raise ValueError(f"checkpoint_every must be a multiple of log_every ({self.log_every})")
         return self
-
-    @field_validator("num_processes", mode="wrap")
-    @classmethod
-    def _processes_in_one_message(cls, value: Any, handler: Any) -> Any:
-        try:
-            return handler(value)
-        except ValidationError:
-            raise ValueError("must be a whole number from 1 on, or 'external'") from None
 
     @model_validator(mode="after")
     def _parts_of_a_batch(self) -> "Training":
@@ -229,7 +235,9 @@ class Parameters(Section):
 
     benchmark: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
     seed: Annotated[int, Field(ge=0, lt=2**32)]
-    beta: Fraction | Literal["estimated", "upper"]
+    beta: Annotated[
+        Fraction | Literal["estimated", "upper"], _told("must be a number in [0, 1), 'estimated' or 'upper'")
+    ]
     pretrained: str | None
     paper_row: str | None = Field(**NEUTRAL)
     compute: Compute
@@ -245,14 +253,6 @@ class Parameters(Section):
     judge: Judge
     evaluation: Evaluation
     reporting: Reporting
-
-    @field_validator("beta", mode="wrap")
-    @classmethod
-    def _beta_in_one_message(cls, value: Any, handler: Any) -> Any:
-        try:
-            return handler(value)
-        except ValidationError:
-            raise ValueError("must be a number in [0, 1), 'estimated' or 'upper'") from None
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> "Parameters":
