@@ -1,6 +1,6 @@
 """Which images of U and S make the batch of a step: a function of seed and step, so resuming needs no state."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +21,11 @@ class Batch(NamedTuple):
     def of(self, sets: Collection[str]) -> list[np.ndarray]:
         """The rows of every set; none of a set that is not among those named."""
         return [rows if name in sets else rows[:0] for name, rows in zip(SETS, self, strict=True)]
+
+
+def take(sets: Sequence[np.ndarray], rows: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The rows of every set; memory-mapped ones are read here."""
+    return [part[places] for part, places in zip(sets, rows, strict=True)]
 
 
 class ShuffledEpochs:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from pu_diffusion_pipeline.console import reporting
-from pu_diffusion_pipeline.diffusion.batches import build_batches, length_in_steps
+from pu_diffusion_pipeline.diffusion.batches import build_batches, length_in_steps, take
 from pu_diffusion_pipeline.diffusion.checkpoints import CheckpointStore
 from pu_diffusion_pipeline.diffusion.compute import (
     build_accelerator,
@@ -139,17 +139,15 @@ class Trainer:
             InvalidInput: a set that the objective looks at is empty.
             TrainingDiverged: the loss is no longer finite.
         """
-        settings = self.settings
-        none = unlabeled[:0]
+        settings, none = self.settings, unlabeled[:0]
         images = (unlabeled, labeled_sensitive, none if labeled_normal is None else labeled_normal)
         for name, part in zip(SETS, images, strict=True):
             if name in self.sets and len(part) == 0:
                 raise InvalidInput(f"the set {name} is empty; this method needs at least one image in it")
         if conditions is not None and labeled_normal is None:
             conditions = (*conditions, np.zeros(0, dtype=np.int64))
-        total = length_in_steps(
-            settings.num_steps, settings.num_epochs, len(unlabeled) + len(labeled_sensitive), settings.batch_size
-        )
+        sizes = len(unlabeled), len(labeled_sensitive)
+        total = length_in_steps(settings.num_steps, settings.num_epochs, sum(sizes), settings.batch_size)
         self.lr_scheduler = cosine_with_warmup(self.optimizer.optimizer, settings.warmup_steps, total)
         self.ema = moving_average(self.accelerator.unwrap_model(self.denoiser), settings.ema_decay)
         if self._resume():
@@ -157,35 +155,38 @@ class Trainer:
         if self.watcher is not None:
             self.watcher.check(total)
         num_normal = len(images[2]) if SETS[2] in self.sets else 0
-        batches = build_batches(
-            settings.batches, len(unlabeled), len(labeled_sensitive), settings.batch_size, self.seed, num_normal
-        )
+        batches = build_batches(settings.batches, *sizes, settings.batch_size, self.seed, num_normal)
         reuse_freed_memory()
+        with reporting(title, total, shown=self.is_first) as reporter:
+            self._take_steps(total, batches, images, conditions, reporter)
+        return_freed_memory()
+        self._use_final_weights()
+        self._save(self._finished_state())
+        return self._result()
+
+    def _take_steps(self, total: int, batches: Any, images: Any, conditions: Any, reporter: Any) -> None:
         meter, begun = Meter(), time.perf_counter() - self.seconds
         self.denoiser.train()
-        with reporting(title, total, shown=self.is_first) as reporter:
-            while self.step < total:
-                rows = batches.at(self.step).of(self.sets)
-                given = (
-                    None if conditions is None else [part[place] for part, place in zip(conditions, rows, strict=True)]
-                )
-                meter.add(self._train_step([part[place] for part, place in zip(images, rows, strict=True)], given))
-                self.step += 1
-                self.seconds = time.perf_counter() - begun
-                if self.step % settings.log_every == 0 or self.step == total:
-                    self._log(meter, reporter)
-                if self.watcher is not None and self.step % self.watcher.every == 0:
-                    begun += self._look()
-                if self.step % settings.checkpoint_every == 0 and self.step < total:
-                    self._save(self._state())
+        while self.step < total:
+            rows = batches.at(self.step).of(self.sets)
+            given = None if conditions is None else take(conditions, rows)
+            meter.add(self._train_step(take(images, rows), given))
+            self.step += 1
+            self.seconds = time.perf_counter() - begun
+            if self.step % self.settings.log_every == 0 or self.step == total:
+                self._log(meter, reporter)
+            if self.watcher is not None and self.step % self.watcher.every == 0:
+                begun += self._look()
+            if self.step % self.settings.checkpoint_every == 0 and self.step < total:
+                self._save(self._state())
+
+    def _use_final_weights(self) -> None:
+        """Averaged weights where the settings ask for them, or those that the watcher has chosen."""
+        denoiser = self.accelerator.unwrap_model(self.denoiser)
         if self.ema is not None:
-            self.ema.copy_to(self.accelerator.unwrap_model(self.denoiser).parameters())
-        chosen = self.watcher.weights_to_return() if self.watcher is not None else None
-        if chosen is not None:
-            self.accelerator.unwrap_model(self.denoiser).load_state_dict(chosen)
-        self._save(self._finished_state())
-        return_freed_memory()
-        return self._result()
+            self.ema.copy_to(denoiser.parameters())
+        if self.watcher is not None and (chosen := self.watcher.weights_to_return()) is not None:
+            denoiser.load_state_dict(chosen)
 
     def _train_step(self, images: list[np.ndarray], conditions: list[np.ndarray] | None = None) -> dict[str, Tensor]:
         none = None if conditions is None else self.accelerator.unwrap_model(self.denoiser).config.num_class_embeds - 1
