@@ -11,7 +11,7 @@ from PIL import Image
 from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores
 from pu_diffusion_pipeline.reports.figures import ratio_figure, sample_grids, training_curves
 from pu_diffusion_pipeline.reports.page import describe_prior, render_page, render_paper_page, summarize
-from pu_diffusion_pipeline.reports.tables import methods_table
+from pu_diffusion_pipeline.reports.tables import methods_table, per_condition_table
 
 EVIL = "<script>alert('x')</script>"
 
@@ -74,6 +74,7 @@ def page(**changes) -> str:
     usual = {
         "benchmark": "digits_even",
         "comparison": comparison(),
+        "by_class": None,
         "summary": pd.DataFrame({"n": [1, 1, 1]}),
         "paper_row": None,
         "class_prior": prior(),
@@ -232,3 +233,17 @@ def test_the_papers_page_shows_every_table_and_figure_that_is_there(tmp_path):
     assert page.count("data:image/png;base64,") == 1
     assert EVIL not in page
     assert "Table 3" not in page
+
+
+# --- conditional runs -------------------------------------------------------------------------------------------------
+
+
+def test_conditional_runs_are_shown_by_the_class_asked_for():
+    found = {"3": {"value": 1.0, "as_asked": 0.0}, "4": {"value": 0.995, "as_asked": 0.99}}
+    table = per_condition_table([{"method": "pu", "per_condition": found}, {"method": "old", "per_condition": None}])
+    assert table.to_dict("records") == [
+        {"method": "pu", "asked for 3": "1.000 (0.000)", "asked for 4": "0.995 (0.990)"}
+    ]
+    assert "asked for 3" in page(by_class=table)
+    assert per_condition_table([{"method": "pu", "per_condition": None}]) is None
+    assert "By the class asked for" not in page()

@@ -25,6 +25,7 @@ def render_page(
     *,
     benchmark: str,
     comparison: pd.DataFrame,
+    by_class: pd.DataFrame | None,
     summary: pd.DataFrame,
     paper_row: str | None,
     class_prior: dict[str, Any],
@@ -39,6 +40,7 @@ def render_page(
     Args:
         benchmark: its name.
         comparison: `tables.comparison_table`.
+        by_class: `tables.per_condition_table`.
         summary: `runs.summarize`, over all finished runs.
         paper_row: the benchmark's row in the paper's tables.
         class_prior: the estimate's record, with the true share as `oracle`.
@@ -52,6 +54,7 @@ def render_page(
         benchmark=benchmark,
         table=formatted(comparison),
         extractor=comparison["extractor"].iloc[0],
+        by_class=by_class,
         over_seeds=describe(summary, paper_row) if (summary["n"] > 1).any() else None,
         summary=summarize(comparison),
         class_prior=describe_prior(class_prior),

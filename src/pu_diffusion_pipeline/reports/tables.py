@@ -39,6 +39,23 @@ def _row(record: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def per_condition_table(metrics: Iterable[dict[str, Any]]) -> pd.DataFrame | None:
+    """The rate among the samples that were asked to show each class (Eq. 20); None if all sampling was unconditional.
+
+    Returns:
+        A row per method: the rate and, in brackets, the share in which the judge sees the class asked for; as text.
+    """
+    rows = [
+        {
+            "method": record["method"],
+            **{f"asked for {name}": f"{one['value']:.3f} ({one['as_asked']:.3f})" for name, one in found.items()},
+        }
+        for record in metrics
+        if (found := record.get("per_condition"))
+    ]
+    return pd.DataFrame(rows) if rows else None
+
+
 def distance_name(extractor: str) -> str:
     """The Frechet distance is called FID on Inception features only."""
     return "fid" if extractor.startswith("inception") else "fd"

@@ -14,10 +14,18 @@ from pu_diffusion_pipeline.parameters import Parameters, load_parameters
 
 log = logging.getLogger(__name__)
 
+PER_CONDITION = "Non-sensitive rate by the class asked for; in brackets the share in which the judge sees that class."
+
 
 def tabulate_metrics(parameters: dict[str, Any], *metrics: dict[str, Any]) -> tuple[pd.DataFrame, str]:
     """A row per method, as a table and as Markdown; also shown in the terminal."""
-    from pu_diffusion_pipeline.reports.tables import comparison_table, show_comparison, to_markdown
+    from pu_diffusion_pipeline.reports.tables import (
+        comparison_table,
+        markdown_table,
+        per_condition_table,
+        show_comparison,
+        to_markdown,
+    )
 
     checked = load_parameters(parameters)
     for record in metrics:
@@ -25,7 +33,10 @@ def tabulate_metrics(parameters: dict[str, Any], *metrics: dict[str, Any]) -> tu
         check_settings(record["settings"], settings(checked, "metrics", method), f"The {method} metrics")
     table = comparison_table(metrics)
     show_comparison(table, checked.benchmark)
-    return table, to_markdown(table)
+    by_class, markdown = per_condition_table(metrics), to_markdown(table)
+    if by_class is not None:
+        markdown += f"\n{PER_CONDITION}\n\n{markdown_table(by_class)}\n"
+    return table, markdown
 
 
 def summarize_runs(
@@ -145,20 +156,21 @@ def render_report(
     oracle_unlabeled: pd.DataFrame,
     judge_report: dict[str, Any],
     parameters: dict[str, Any],
-    *samples_judgements_histories_manifests: Any,
+    *of_each_method: Any,
     methods: list[str],
 ) -> str:
-    """The self-contained HTML page."""
+    """The self-contained HTML page. The last inputs: metrics, samples, judgements, histories, manifests."""
     from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores
     from pu_diffusion_pipeline.reports.figures import ratio_figure
     from pu_diffusion_pipeline.reports.page import render_page
+    from pu_diffusion_pipeline.reports.tables import per_condition_table
 
     trained = [name for name in methods if METHODS[name].trains]
-    rest, parts = list(samples_judgements_histories_manifests), []
-    for count in (len(methods), len(methods), len(trained), len(trained)):
+    rest, parts = list(of_each_method), []
+    for count in (len(methods), len(methods), len(methods), len(trained), len(trained)):
         parts.append(rest[:count])
         rest = rest[count:]
-    samples, judgements, histories, manifests = parts
+    metrics, samples, judgements, histories, manifests = parts
     checked = load_parameters(parameters)
     prior = {**class_prior, "oracle": float(oracle_unlabeled["is_sensitive"].mean())}
     by_set = dict(list(class_prior_scores.groupby("set")["score"]))
@@ -166,6 +178,7 @@ def render_report(
     return render_page(
         benchmark=checked.benchmark,
         comparison=comparison,
+        by_class=per_condition_table(metrics),
         summary=summary,
         paper_row=checked.paper_row,
         class_prior=prior,

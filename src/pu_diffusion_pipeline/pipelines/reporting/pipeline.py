@@ -84,6 +84,7 @@ def create_pipeline(methods: Iterable[str]) -> Pipeline:
                 [
                     *("comparison", "summary", "class_prior", "class_prior_methods", "class_prior_scores"),
                     *("oracle_unlabeled", "judge_report", "parameters"),
+                    *each("metrics"),
                     *each("samples"),
                     *each("judgements"),
                     *each("training_history", trained),
