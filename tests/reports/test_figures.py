@@ -11,8 +11,9 @@ from pu_diffusion_pipeline.reports.figures import (
     FRAME,
     LABELS,
     SMALLEST_SHOWN,
+    image_panels,
     mosaic,
-    sample_grids,
+    sample_panels,
     to_png_base64,
     to_svg,
     training_curves,
@@ -67,9 +68,8 @@ def test_colours_stay_those_of_the_channels():
 
 def test_grids_show_the_first_images_of_every_method_and_count_the_sensitive_ones_shown():
     sensitive = np.array([True, False, False, True, True, True])
-    figure = sample_grids(
-        {"unsupervised": (plain_images(6), sensitive), "pu": (plain_images(6), ~sensitive)}, count=4, columns=2
-    )
+    panels = sample_panels({"unsupervised": (plain_images(6), sensitive), "pu": (plain_images(6), ~sensitive)}, count=4)
+    figure = image_panels(panels, columns=2)
     left, right = figure.axes
     assert left.get_title() == "unsupervised: 2 of 4 judged sensitive"
     assert right.get_title() == "pu: 2 of 4 judged sensitive"
@@ -83,7 +83,7 @@ def test_grids_show_the_first_images_of_every_method_and_count_the_sensitive_one
 
 
 def test_one_method_alone_is_drawn_too():
-    figure = sample_grids({"pu": (plain_images(4), np.zeros(4, dtype=bool))}, columns=2)
+    figure = image_panels(sample_panels({"pu": (plain_images(4), np.zeros(4, dtype=bool))}), columns=2)
     assert [axes.get_title() for axes in figure.axes] == ["pu: 0 of 4 judged sensitive"]
 
 
@@ -150,3 +150,19 @@ def test_png_has_the_size_of_the_figure():
     picture = Image.open(io.BytesIO(content))
     assert picture.format == "PNG"
     assert picture.size == (100, 50)
+
+
+def test_interactive_grids_hold_the_same_pictures():
+    import base64
+    import io
+
+    from PIL import Image
+
+    from pu_diffusion_pipeline.reports.interactive import interactive_panels
+
+    panels = {"U": (plain_images(4), None), "pu": (plain_images(4), np.array([True, False, False, False]))}
+    figure = interactive_panels(panels, columns=2)
+    assert [note.text for note in figure.layout.annotations] == ["U", "pu"]
+    for trace, (images, framed) in zip(figure.data, panels.values(), strict=True):
+        shown = Image.open(io.BytesIO(base64.b64decode(trace.source.partition(",")[2])))
+        np.testing.assert_array_equal(np.asarray(shown), np.asarray(mosaic(images, 2, framed)))

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores
-from pu_diffusion_pipeline.reports.figures import ratio_figure, sample_grids, training_curves
+from pu_diffusion_pipeline.reports.figures import image_panels, ratio_figure, training_curves
 from pu_diffusion_pipeline.reports.page import describe_prior, render_page, render_paper_page, summarize
 from pu_diffusion_pipeline.reports.tables import methods_table, per_condition_table
 
@@ -91,7 +91,7 @@ def page(**changes) -> str:
         "manifests": [{**manifest, "method": method} for method in methods[:2]]
         + [{**manifest, "method": "pu", "beta": {"value": 0.1, "source": "parameter"}}],
         "figures": {
-            "samples": sample_grids({method: (images, np.zeros(4, dtype=bool)) for method in methods}, columns=2),
+            "samples": image_panels({method: (images, np.zeros(4, dtype=bool)) for method in methods}, columns=2),
             "ratio": ratio_figure(Scores(np.arange(30.0), np.arange(50.0)), prior()),
             "curves": training_curves(dict.fromkeys(methods, history)),
         },

@@ -44,32 +44,32 @@ def mosaic(images: np.ndarray, columns: int, framed: np.ndarray | None = None, b
     return Image.fromarray(canvas)
 
 
-def sample_grids(methods: dict[str, tuple[np.ndarray, np.ndarray]], count: int = 100, columns: int = 10) -> Figure:
-    """One grid per method side by side; image i of every grid grew from the same starting noise.
+def sample_panels(
+    methods: dict[str, tuple[np.ndarray, np.ndarray]], count: int = 100
+) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
+    """Panels of the first samples of each method; image i of every grid grew from the same starting noise.
 
     Args:
         methods: name to (images (N, C, H, W) uint8, judged_sensitive (N,) bool).
         count: images of each method.
-        columns: images in a row.
     """
-    figure = Figure(figsize=(4.6 * len(methods), 5.1), layout="constrained")
-    panels = np.atleast_1d(figure.subplots(1, len(methods)))
-    for axes, (name, (images, sensitive)) in zip(panels, methods.items(), strict=True):
-        shown = sensitive[:count]
-        axes.imshow(mosaic(images[:count], columns, shown), interpolation="nearest")
-        axes.set_title(f"{name}: {int(shown.sum())} of {len(shown)} judged sensitive", fontsize=11)
-        axes.set_axis_off()
-    return figure
+    return {
+        f"{name}: {int(sensitive[:count].sum())} of {len(sensitive[:count])} judged sensitive": (
+            images[:count],
+            sensitive[:count],
+        )
+        for name, (images, sensitive) in methods.items()
+    }
 
 
 def image_panels(panels: dict[str, tuple[np.ndarray, np.ndarray | None]], columns: int = 8) -> Figure:
-    """Grids side by side, each with its title (Figure 1: U, S and samples).
+    """Grids side by side, each with its title (Figures 1 to 3).
 
     Args:
         panels: title to (images (N, C, H, W) uint8, which to frame (N,) bool or None).
         columns: images in a row.
     """
-    figure = Figure(figsize=(3.4 * len(panels), 3.8), layout="constrained")
+    figure = Figure(figsize=(0.45 * columns * len(panels), 0.45 * columns + 0.4), layout="constrained")
     for axes, (title, (images, framed)) in zip(
         np.atleast_1d(figure.subplots(1, len(panels))), panels.items(), strict=True
     ):

@@ -1,5 +1,7 @@
 """Interactive figures (plotly), previewed in kedro-viz."""
 
+import base64
+import io
 from typing import Any
 
 import numpy as np
@@ -8,7 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores, ratio_curve
-from pu_diffusion_pipeline.reports.figures import BETA_PANELS
+from pu_diffusion_pipeline.reports.figures import BETA_PANELS, mosaic
 
 
 def interactive_beta_curves(
@@ -61,3 +63,15 @@ def interactive_ratio_curve(scores: Scores, record: dict[str, Any]) -> go.Figure
         figure.add_vline(record["share_of_labeled_above"], line_dash="dash", line_color="gray")
     figure.update_yaxes(title_text="share of U / share of S", range=[0, 1])
     return figure.update_layout(template="plotly_white", xaxis_title="share of S above c")
+
+
+def interactive_panels(panels: dict[str, tuple[np.ndarray, np.ndarray | None]], columns: int) -> go.Figure:
+    """Grids of images to zoom into; arguments as in `figures.image_panels`."""
+    figure = make_subplots(rows=1, cols=len(panels), subplot_titles=list(panels), horizontal_spacing=0.01)
+    for column, (images, framed) in enumerate(panels.values(), start=1):
+        buffer = io.BytesIO()
+        mosaic(images, columns, framed).save(buffer, "PNG")
+        source = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+        figure.add_trace(go.Image(source=source, hoverinfo="skip"), row=1, col=column)
+    figure.update_xaxes(visible=False).update_yaxes(visible=False)
+    return figure.update_layout(template="plotly_white", margin={"t": 40, "b": 10, "l": 10, "r": 10})

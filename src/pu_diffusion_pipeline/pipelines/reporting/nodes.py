@@ -92,20 +92,25 @@ def draw_figure1(
     pu: ImageSet,
     unsupervised_judgements: pd.DataFrame,
     pu_judgements: pd.DataFrame,
-) -> Any:
+) -> tuple[Any, Any, Any]:
     """Figure 1: U, S, and samples of unsupervised and PU training; sensitive images are framed."""
-    from pu_diffusion_pipeline.reports.figures import image_panels
-
     count = 64
     judged = [table["judged_sensitive"].to_numpy()[:count] for table in (unsupervised_judgements, pu_judgements)]
-    return image_panels(
-        {
-            "U, unlabeled": (unlabeled.images[:count], oracle_unlabeled["is_sensitive"].to_numpy()[:count]),
-            "S, labeled sensitive": (labeled_sensitive.images[:count], None),
-            "unsupervised": (unsupervised.images[:count], judged[0]),
-            "PU": (pu.images[:count], judged[1]),
-        }
-    )
+    panels = {
+        "U, unlabeled": (unlabeled.images[:count], oracle_unlabeled["is_sensitive"].to_numpy()[:count]),
+        "S, labeled sensitive": (labeled_sensitive.images[:count], None),
+        "unsupervised": (unsupervised.images[:count], judged[0]),
+        "PU": (pu.images[:count], judged[1]),
+    }
+    return _drawn(panels, columns=8)
+
+
+def _drawn(panels: dict[str, Any], columns: int) -> tuple[Any, Any, Any]:
+    """For PNG, for SVG (a figure can be saved once), and interactive."""
+    from pu_diffusion_pipeline.reports.figures import image_panels
+    from pu_diffusion_pipeline.reports.interactive import interactive_panels
+
+    return image_panels(panels, columns), image_panels(panels, columns), interactive_panels(panels, columns)
 
 
 def draw_figure4(
@@ -126,13 +131,16 @@ def draw_figure4(
     return (*figures, interactive_beta_curves(points, marks, baseline))
 
 
-def draw_samples(*samples_and_judgements: Any) -> Any:
-    """The first samples of each method side by side; those judged sensitive are framed."""
-    from pu_diffusion_pipeline.reports.figures import sample_grids
-
+def draw_samples(*samples_and_judgements: Any) -> tuple[Any, Any, Any]:
+    """Figures 2 and 3: the first samples of each method side by side; those judged sensitive are framed."""
     half = len(samples_and_judgements) // 2
-    samples, judgements = samples_and_judgements[:half], samples_and_judgements[half:]
-    return sample_grids(
+    return _drawn(_sample_panels(samples_and_judgements[:half], samples_and_judgements[half:]), columns=10)
+
+
+def _sample_panels(samples: Any, judgements: Any) -> dict[str, Any]:
+    from pu_diffusion_pipeline.reports.figures import sample_panels
+
+    return sample_panels(
         {
             images.manifest["training"]["method"]: (images.images, table["judged_sensitive"].to_numpy())
             for images, table in zip(samples, judgements, strict=True)
@@ -161,7 +169,7 @@ def render_report(
 ) -> str:
     """The self-contained HTML page. The last inputs: metrics, samples, judgements, histories, manifests."""
     from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores
-    from pu_diffusion_pipeline.reports.figures import ratio_figure
+    from pu_diffusion_pipeline.reports.figures import image_panels, ratio_figure
     from pu_diffusion_pipeline.reports.page import render_page
     from pu_diffusion_pipeline.reports.tables import per_condition_table
 
@@ -187,7 +195,7 @@ def render_report(
         settings=checked.model_dump(mode="json"),
         manifests=manifests,
         figures={
-            "samples": draw_samples(*samples, *judgements),
+            "samples": image_panels(_sample_panels(samples, judgements), columns=10),
             "curves": draw_curves(*histories, methods=trained),
             "ratio": ratio_figure(scores, prior),
         },

@@ -38,7 +38,7 @@ def create_figure1_pipeline() -> Pipeline:
                     *("unlabeled_images", "labeled_sensitive_images", "oracle_unlabeled"),
                     *("unsupervised.samples", "pu.samples", "unsupervised.judgements", "pu.judgements"),
                 ],
-                "figure1",
+                ["figure1", "figure1_svg", "figure1_interactive"],
                 name="draw_figure1",
             )
         ]
@@ -72,7 +72,12 @@ def create_pipeline(methods: Iterable[str]) -> Pipeline:
                 ["comparison", "comparison_markdown"],
                 name="tabulate_metrics",
             ),
-            Node(nodes.draw_samples, [*each("samples"), *each("judgements")], "samples_figure", name="draw_samples"),
+            Node(
+                nodes.draw_samples,
+                [*each("samples"), *each("judgements")],
+                ["samples_figure", "samples_figure_svg", "samples_figure_interactive"],
+                name="draw_samples",
+            ),
             Node(
                 _of(nodes.draw_curves, methods=trained),
                 each("training_history", trained),
