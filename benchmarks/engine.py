@@ -1,7 +1,8 @@
 """Speed of training and sampling against the plain diffusers loop: `make bench` writes docs/benchmarks.md.
 
-Ratios are of medians of alternating rounds in one run, because a machine's speed drifts. Parts: step, sampling,
-scaling, data, memory; `--parts step,data` runs some, the others keep their numbers from docs/results/benchmarks.json.
+Ratios are of medians of alternating rounds in one run, because a machine's speed drifts. Parts: step, profile,
+sampling, scaling, data, memory, work; `--parts step,data` runs some, the others keep their numbers from
+docs/results/benchmarks.json.
 """
 
 import argparse
@@ -25,9 +26,11 @@ import torch
 from engine_page import page
 from omegaconf import OmegaConf
 from plain import training_steps
+from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from pu_diffusion_pipeline.diffusion.batches import build_batches
+from pu_diffusion_pipeline.diffusion import trainer as trainer_module
+from pu_diffusion_pipeline.diffusion.batches import build_batches, length_in_steps
 from pu_diffusion_pipeline.diffusion.denoiser import build_denoiser
 from pu_diffusion_pipeline.diffusion.noising import build_noise_scheduler
 from pu_diffusion_pipeline.diffusion.objectives import build_objective
@@ -44,6 +47,7 @@ PLAIN = "plain diffusers, fp32"
 VARIANTS = {
     "fp32": {"precision": "fp32"},
     "bf16": {"precision": "bf16"},
+    "bf16, untuned": {"precision": "bf16", "untuned": True},  # without what docs/decisions/0005 describes
     "bf16, channels_last": {"precision": "bf16", "channels_last": True},
     "bf16, compiled": {"precision": "bf16", "compiled": True},
     "bf16, channels_last, compiled": {"precision": "bf16", "channels_last": True, "compiled": True},
@@ -81,7 +85,12 @@ class Timed:
 class Ours:
     """Training by this package."""
 
-    def __init__(self, settings: Parameters, images: np.ndarray, precision: str, **options: Any) -> None:
+    def __init__(
+        self, settings: Parameters, images: np.ndarray, precision: str, untuned: bool = False, **options: Any
+    ) -> None:
+        if untuned:
+            trainer_module.use_fast_attention = lambda denoiser, device: None
+            trainer_module.reuse_freed_memory = lambda: None
         self.images = images
         self.timed = Timed(build_objective("pu", 0.1, "non_negative"))
         denoiser = build_denoiser(settings.denoiser, images.shape[-1], images.shape[1], seed=0)
@@ -219,6 +228,62 @@ def part_step(options: argparse.Namespace) -> dict[str, Any]:
                 "peak_bytes": variants[kind].peak_bytes,
             }
         found[name] = {"batch_size": batch_size, "gflop": flops / 1e9, "matmul": rate, "rows": rows}
+    return found
+
+
+OPERATIONS = {
+    "convolutions, backward": ("aten::convolution_backward",),
+    "convolutions, forward": ("aten::mkldnn_convolution",),
+    "attention": ("aten::_scaled_dot_product",),
+    "copies, most of them casts": ("aten::copy_",),
+    "AdamW": ("aten::_fused_adamw_",),
+    "group norm and SiLU": ("aten::native_group_norm", "aten::silu"),
+}
+
+
+def part_profile(options: argparse.Namespace) -> dict[str, Any]:
+    """Where the untuned bf16 step goes: milliseconds of each kind of operation, in a process of its own."""
+    found = {}
+    for name in MODELS:
+        command = [sys.executable, __file__, "--profile", "--model", name, "--steps", str(options.steps)]
+        result = subprocess.run(command, check=True, capture_output=True, text=True)
+        found[name] = json.loads(result.stdout.splitlines()[-1])
+    return found
+
+
+def profile_of(model: str, steps: int) -> dict[str, float]:
+    """Milliseconds a step of each of `OPERATIONS` and of all else."""
+    settings = step_settings(model, steps)
+    one = Ours(settings, images_like(settings, 2200), precision="bf16", untuned=True)
+    one.steps()
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+        one.steps()
+    spent = {event.key: event.self_cpu_time_total / 1000 / steps for event in profiler.key_averages()}
+    found = {kind: sum(spent.pop(key) for key in [key for key in spent if key.startswith(names)])
+             for kind, names in OPERATIONS.items()}  # fmt: skip
+    return {**found, "all else": sum(spent.values())}
+
+
+def part_work(options: argparse.Namespace) -> dict[str, Any]:
+    """TFLOP of a training step, and of training and sampling as a whole, of rows of the paper."""
+    found = {}
+    for env in ("mnist_even", "cifar10_vehicles", "stl10_vehicles", "celeba_male"):
+        settings = parameters(env)
+        counts, training = settings.data.counts, settings.training
+        with torch.device("meta"):
+            step = flops_of_a_step(settings, np.empty((2, settings.data.channels, *2 * (settings.data.image_size,))))
+            denoiser = build_denoiser(settings.denoiser, settings.data.image_size, settings.data.channels, seed=0)
+        images = counts.unlabeled_normal + counts.unlabeled_sensitive + counts.labeled_sensitive
+        steps = length_in_steps(training.num_steps, training.num_epochs, images, training.batch_size)
+        denoised = settings.sampling.num_images * settings.sampling.num_steps
+        found[env] = {
+            "million_parameters": sum(weight.numel() for weight in denoiser.parameters()) / 1e6,
+            "batch_size": training.batch_size,
+            "tflop_a_step": step / 1e12,
+            "steps": steps,
+            "pflop_training": step * steps / 1e15,
+            "pflop_sampling": step / training.batch_size / 3 * denoised / 1e15,  # a forward pass is a third
+        }
     return found
 
 
@@ -404,10 +469,12 @@ def memory_of_evaluation(num_through_network: int) -> None:
 
 PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "step": part_step,
+    "profile": part_profile,
     "sampling": part_sampling,
     "scaling": part_scaling,
     "data": part_data,
     "memory": part_memory,
+    "work": part_work,
 }
 
 
@@ -433,10 +500,14 @@ def main() -> None:
     )
     parser.add_argument("--memory-images", type=int, default=1_000, help="that go through the ResNet-34")
     parser.add_argument("--memory-of-evaluation", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--profile", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--variant", help=argparse.SUPPRESS)
     parser.add_argument("--model", help=argparse.SUPPRESS)
     options = parser.parse_args()
     logging.disable(logging.WARNING)
+    if options.profile:
+        print(json.dumps(profile_of(options.model, options.steps)))
+        return
     if options.variant:
         take_turns(options.model, options.variant, options.steps)
         return

@@ -55,6 +55,33 @@ def _step(found: dict[str, Any]) -> list[str]:
     return parts
 
 
+def _profile(found: dict[str, Any]) -> list[str]:
+    kinds = list(next(iter(found.values())))
+    rows = [[kind, *(f"{model[kind]:.1f}" for model in found.values())] for kind in kinds]
+    return [
+        "## Where the untuned bf16 step goes",
+        "Milliseconds of self time a step by `torch.profiler`.",
+        _table(["operation", *found], rows),
+    ]
+
+
+def _work(found: dict[str, Any]) -> list[str]:
+    rows = [
+        [
+            env,
+            f"{row['million_parameters']:.1f} M",
+            str(row["batch_size"]),
+            f"{row['tflop_a_step']:.1f}",
+            f"{row['steps']:,}",
+            f"{row['pflop_training']:.0f}",
+            f"{row['pflop_sampling']:.0f}",
+        ]
+        for env, row in found.items()
+    ]
+    columns = ["row", "parameters", "batch", "TFLOP a step", "steps", "PFLOP, training", "PFLOP, sampling"]
+    return ["## Work of the paper's rows", "Counted by `torch.utils.flop_counter`, not timed.", _table(columns, rows)]
+
+
 def _sampling(found: dict[str, Any]) -> list[str]:
     theirs = found["plain_frechet_distance"]
     return [
@@ -96,4 +123,12 @@ def _memory(found: dict[str, Any]) -> list[str]:
     ]
 
 
-RENDER = {"step": _step, "sampling": _sampling, "scaling": _scaling, "data": _data, "memory": _memory}
+RENDER = {
+    "step": _step,
+    "profile": _profile,
+    "sampling": _sampling,
+    "scaling": _scaling,
+    "data": _data,
+    "memory": _memory,
+    "work": _work,
+}
