@@ -7,6 +7,7 @@ checkpoint store, which the node then reads as if it had been interrupted after 
 import contextlib
 import dataclasses
 import json
+import logging
 import os
 import shutil
 import signal
@@ -30,6 +31,8 @@ from pu_diffusion_pipeline.identity import code_digest
 from pu_diffusion_pipeline.methods import METHODS
 from pu_diffusion_pipeline.parameters import Parameters, Pretraining, Training, load_parameters
 from pu_diffusion_pipeline.pipelines.training.watch import open_watcher
+
+log = logging.getLogger(__name__)
 
 WORKER = "pu_diffusion_pipeline.pipelines.training.worker"
 MISTAKES = {kind.__name__: kind for kind in (InvalidInput, TrainingDiverged)}
@@ -171,16 +174,23 @@ def run_job(
         ProcessFailed: one of several processes has ended early.
     """
     processes, folder = job.options.num_processes, checkpoints.folder / "job"
-    watch = watch if job.parameters.watch.every is not None and not _is_finished(checkpoints) else None
-    if watch is not None and checkpoints.latest() is None:
+    state = checkpoints.latest()
+    is_begun, is_finished = state is not None, state is not None and state["finished"]
+    del state  # it may be large
+    if job.parameters.watch.every is None or watch is None:
+        watch = None
+    elif is_finished:
+        log.info("watch.every: this training is finished, there is nothing left to look at")
+        watch = None
+    elif not is_begun:
         shutil.rmtree(watch.folder, ignore_errors=True)  # looks of a training that is made anew
-    if processes != 1 and not _is_finished(checkpoints):
+    if processes != 1 and not is_finished:
         _check_devices(job.device, processes)
         if processes == "external":
             _offer(job, folder, images, conditions, watch)
         job.save(folder, images, conditions, watch)
         launch(folder, processes)
-        if not _is_finished(checkpoints):
+        if not (state := checkpoints.latest()) or not state["finished"]:
             raise ProcessFailed(
                 f"The final state could not be written to {checkpoints.folder}; make room there and run the same "
                 "command again."
@@ -219,11 +229,6 @@ def _check_devices(device: str, processes: int | str) -> None:
         raise InvalidInput("training.num_processes above 1 needs compute.device cuda or cpu, got mps")
     if device == "cuda" and processes > (there := torch.cuda.device_count()):
         raise InvalidInput(f"training.num_processes must be at most {there}, the GPUs of this machine, got {processes}")
-
-
-def _is_finished(checkpoints: CheckpointStore) -> bool:
-    state = checkpoints.latest()
-    return state is not None and state["finished"]
 
 
 def launch(folder: Path, num_processes: int) -> None:
