@@ -45,7 +45,7 @@ def fit(labeled: np.ndarray, unlabeled: np.ndarray, model: str, seed: int) -> tu
             labeled,
             unlabeled,
             num_folds="auto",
-            num_components=50,
+            num_components="auto",
             num_epochs=8,
             seed=derive_seed(seed, "class_prior", repeat),
             model=model,

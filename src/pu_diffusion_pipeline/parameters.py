@@ -79,7 +79,7 @@ class ClassPrior(Section):
     encoder: str | None
     folds: Annotated[int, Field(ge=2)] | Literal["auto"]
     repeats: Positive
-    num_components: Positive
+    num_components: Positive | Literal["auto"]
     num_epochs: Positive
     delta: Annotated[float, Field(gt=0, lt=1)]
     num_resamples: Positive
@@ -187,7 +187,7 @@ class Sampling(Section):
     """How images are drawn from a trained model."""
 
     num_images: Annotated[int, Field(ge=2)]
-    sampler: Literal["ddpm", "ddim", "dpm_solver++"]
+    sampler: Literal["ddpm", "ddim", "dpm_solver++", "sde_dpm_solver++"]
     num_steps: Positive
     karras_sigmas: bool
     guidance: Annotated[float, Field(ge=0)]
@@ -195,8 +195,8 @@ class Sampling(Section):
 
     @model_validator(mode="after")
     def _karras_needs_a_solver(self) -> "Sampling":
-        if self.karras_sigmas and self.sampler != "dpm_solver++":
-            raise ValueError("karras_sigmas goes with sampler dpm_solver++ only")
+        if self.karras_sigmas and "dpm_solver++" not in self.sampler:
+            raise ValueError("karras_sigmas goes with the samplers dpm_solver++ and sde_dpm_solver++ only")
         return self
 
 

@@ -13,7 +13,7 @@ from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.parameters import Denoiser, Sampling
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
-SAMPLERS = [("ddpm", False), ("ddim", False), ("dpm_solver++", False), ("dpm_solver++", True)]
+SAMPLERS = [("ddpm", False), ("ddim", False), ("dpm_solver++", False), ("dpm_solver++", True), ("sde_dpm_solver++", True)]
 SCHEDULES = ["linear", "squaredcos_cap_v2"]
 every_sampler = pytest.mark.parametrize(("sampler", "karras_sigmas"), SAMPLERS)
 
@@ -125,7 +125,7 @@ def in_grey_levels(image: torch.Tensor) -> np.ndarray:
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction", "sample"])
-@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm_solver++"])
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm_solver++", "sde_dpm_solver++"])
 def test_a_denoiser_that_always_points_at_one_image_gives_that_image(sampler, prediction_type, schedule):
     noise_scheduler = scheduler(schedule, prediction_type)
     images = sample(KnowsTheImage(known_image(), noise_scheduler), settings(sampler), noise_scheduler)
@@ -176,10 +176,11 @@ def test_samplers_keep_the_forward_process_they_were_trained_with():
         np.testing.assert_allclose(built.alphas_cumprod, scheduler("squaredcos_cap_v2").alphas_cumprod, rtol=1e-6)
     assert build_sampler(scheduler(), "dpm_solver++", True).config.use_karras_sigmas is True
     assert build_sampler(scheduler(), "dpm_solver++").config.algorithm_type == "dpmsolver++"
+    assert build_sampler(scheduler(), "sde_dpm_solver++").config.algorithm_type == "sde-dpmsolver++"
 
 
 def test_an_unknown_sampler_is_refused_naming_the_known_ones():
-    with pytest.raises(InvalidInput, match=r"sampling\.sampler must be one of ddpm, ddim, dpm_solver\+\+, got 'euler'"):
+    with pytest.raises(InvalidInput, match=r"sampling\.sampler must be one of ddpm, .*, sde_dpm_solver\+\+, got 'euler'"):
         build_sampler(scheduler(), "euler")
 
 

@@ -124,13 +124,20 @@ def test_scores_neither_depend_on_global_random_state_nor_change_it():
     assert same(*results)
 
 
-@pytest.mark.parametrize(("num_labeled", "folds"), [(999, 5), (1000, 2)])
-def test_auto_means_two_folds_from_1000_images_in_s_and_else_five(num_labeled, folds):
+@pytest.mark.parametrize(("num_labeled", "folds"), [(999, 10), (1000, 2)])
+def test_auto_means_two_folds_from_1000_images_in_s_and_else_ten(num_labeled, folds):
     labeled, unlabeled = noise_images(num_labeled, 1, side=4), noise_images(1000, 2, side=4)
     options = {"num_components": 4, "num_epochs": 1}
     assert same(
         scores(labeled, unlabeled, num_folds="auto", **options), scores(labeled, unlabeled, num_folds=folds, **options)
     )
+
+
+@pytest.mark.parametrize(("num_labeled", "components"), [(999, 30), (1000, 50)])
+def test_auto_means_50_components_from_1000_images_in_s_and_else_30(num_labeled, components):
+    labeled, unlabeled = noise_images(num_labeled, 1, side=8), noise_images(1000, 2, side=8)
+    automatic, given = (scores(labeled, unlabeled, num_components=n, num_epochs=1) for n in ("auto", components))
+    assert same(automatic, given)
 
 
 def test_large_images_are_averaged_down_to_32_pixels():

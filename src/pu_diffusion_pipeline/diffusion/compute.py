@@ -2,6 +2,7 @@
 
 import ctypes
 import platform
+import warnings
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -52,6 +53,7 @@ def compile_denoiser(denoiser: Any) -> Callable[..., Any]:
     from torch._dynamo.exc import TorchDynamoException
     from torch._inductor.exc import InductorError
 
+    warnings.filterwarnings("ignore", message=".*functools.lru_cache.*", module="torch._dynamo")  # of diffusers' code
     compiled = torch.compile(denoiser)
 
     def call(*inputs: Any, **named: Any) -> Any:

@@ -1,4 +1,5 @@
-"""Sampling from a trained denoiser: DDPM (Ho et al. 2020), DDIM (Song et al. 2020a), DPM-Solver++ (Lu et al. 2022).
+"""Sampling from a trained denoiser: DDPM (Ho et al. 2020), DDIM (Song et al. 2020a), DPM-Solver++
+of second order (Lu et al. 2022), its noise-free and its stochastic form.
 
 Image i starts from noise that depends on the seed and on i alone: the same for every method, batch size and device.
 """
@@ -133,7 +134,7 @@ def _sample_batch(denoiser: Any, sampler: Any, num_steps: int, starting_noise: S
 def _step(
     sampler: Any, predicted: Tensor, timestep: Tensor, noisy_images: Tensor, generators: list[torch.Generator]
 ) -> Tensor:
-    # DDIM with eta 0 and DPM-Solver++ draw nothing; DDPM draws from each image's own stream.
+    # DDIM with eta 0 and DPM-Solver++ draw nothing; the others draw from each image's own stream.
     return sampler.step(predicted, timestep, noisy_images, generator=generators).prev_sample
 
 
@@ -144,12 +145,17 @@ def build_sampler(noise_scheduler: Any, name: str, karras_sigmas: bool = False) 
     config = noise_scheduler.config
     # The cosine schedule's log-SNR runs to minus infinity; diffusers documents this bound for it.
     clipping = {"lambda_min_clipped": -5.1} if config.beta_schedule == "squaredcos_cap_v2" else {}
+
+    def dpm_solver(algorithm_type: str) -> Any:
+        return DPMSolverMultistepScheduler.from_config(
+            config, algorithm_type=algorithm_type, use_karras_sigmas=karras_sigmas, **clipping
+        )
+
     builders = {
         "ddpm": lambda: DDPMScheduler.from_config(config),
         "ddim": lambda: DDIMScheduler.from_config(config),
-        "dpm_solver++": lambda: DPMSolverMultistepScheduler.from_config(
-            config, algorithm_type="dpmsolver++", use_karras_sigmas=karras_sigmas, **clipping
-        ),
+        "dpm_solver++": lambda: dpm_solver("dpmsolver++"),
+        "sde_dpm_solver++": lambda: dpm_solver("sde-dpmsolver++"),
     }
     if name not in builders:
         raise InvalidInput(f"sampling.sampler must be one of {', '.join(builders)}, got {name!r}")

@@ -16,7 +16,7 @@ from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores
 from pu_diffusion_pipeline.positive_unlabeled.score_models import SCORE_MODELS
 from pu_diffusion_pipeline.seeding import derive_seed, numpy_generator
 
-LARGE = 1_000  # images in S from which two folds are enough
+LARGE = 1_000  # images in S from which two folds are enough; with fewer a fit on more of them errs less
 MAX_SIDE = 32  # larger images are averaged down
 MOST_FOR_PCA = 10_000  # images that the principal components are fitted on
 SLICE = 2_048  # images in memory as floats at a time
@@ -28,7 +28,7 @@ def cross_fitted_scores(
     unlabeled: np.ndarray,
     *,
     num_folds: int | str,
-    num_components: int,
+    num_components: int | str,
     num_epochs: int,
     seed: int,
     model: str = "mlp",
@@ -39,8 +39,9 @@ def cross_fitted_scores(
     Args:
         labeled_sensitive: S, (M, C, H, W) uint8.
         unlabeled: U, (N, C, H, W) uint8.
-        num_folds: number of folds, or `auto`: 2 for M >= 1,000, else 5.
-        num_components: whitened principal components of S and U together, which all models but `cnn` read.
+        num_folds: number of folds, or `auto`: 2 for M >= 1,000, else 10 (see docs/class_prior.md).
+        num_components: whitened principal components of S and U together, which all models but `cnn` read, or `auto`:
+            50 for M >= 1,000, else 30.
         num_epochs: passes of each fit; few, since a long fit memorises S.
         seed: seed of folds, initial weights and batches.
         model: one of `score_models.SCORE_MODELS`.
@@ -55,14 +56,16 @@ def cross_fitted_scores(
     if kind.reads_images and encoder is not None:
         raise InvalidInput(f"class_prior.encoder does not go with class_prior.model {model}, which reads images")
     if num_folds == "auto":
-        num_folds = 2 if num_labeled >= LARGE else 5
+        num_folds = 2 if num_labeled >= LARGE else 10
+    if num_components == "auto":
+        num_components = 50 if num_labeled >= LARGE else 30
     sets = (labeled_sensitive, unlabeled)
     if kind.reads_images:
         side = _small(labeled_sensitive[:1]).shape[-2:]
         flat = np.concatenate([part for images in sets for part in _slices(images)])
         features = torch.from_numpy(flat.reshape(len(flat), -1, *side))
     else:
-        features = _components(sets, num_components, seed, None if encoder is None else _open_encoder(encoder))
+        features = _components(sets, int(num_components), seed, None if encoder is None else _open_encoder(encoder))
     is_labeled = torch.arange(len(features)) < num_labeled
     fold = torch.from_numpy(_folds(num_labeled, len(unlabeled), int(num_folds), seed))
     logits = np.empty(len(features))
