@@ -13,7 +13,13 @@ from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.parameters import Denoiser, Sampling
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
-SAMPLERS = [("ddpm", False), ("ddim", False), ("dpm_solver++", False), ("dpm_solver++", True), ("sde_dpm_solver++", True)]
+SAMPLERS = [
+    ("ddpm", False),
+    ("ddim", False),
+    ("dpm_solver++", False),
+    ("dpm_solver++", True),
+    ("sde_dpm_solver++", True),
+]
 SCHEDULES = ["linear", "squaredcos_cap_v2"]
 every_sampler = pytest.mark.parametrize(("sampler", "karras_sigmas"), SAMPLERS)
 
@@ -180,7 +186,9 @@ def test_samplers_keep_the_forward_process_they_were_trained_with():
 
 
 def test_an_unknown_sampler_is_refused_naming_the_known_ones():
-    with pytest.raises(InvalidInput, match=r"sampling\.sampler must be one of ddpm, .*, sde_dpm_solver\+\+, got 'euler'"):
+    with pytest.raises(
+        InvalidInput, match=r"sampling\.sampler must be one of ddpm, .*, sde_dpm_solver\+\+, got 'euler'"
+    ):
         build_sampler(scheduler(), "euler")
 
 
