@@ -341,6 +341,7 @@ def part_sampling(options: argparse.Namespace) -> dict[str, Any]:
         return frechet_distance(extract_features(np.ascontiguousarray(images), extractor, 500, "cpu"), real)
 
     return {
+        "model": f"{folder.parents[2].name}, {folder.parents[1].name}, {folder.parent.name}",
         "ours": f"{sampling.sampler}, {sampling.num_steps} steps, bf16",
         "seconds": statistics.median(seconds),
         "plain_seconds": plain_seconds,
