@@ -86,7 +86,8 @@ def _sampling(found: dict[str, Any]) -> list[str]:
     theirs = found["plain_frechet_distance"]
     return [
         "## Sampling",
-        f"500 images of a trained model ({found['model']}): {found['ours']} {found['seconds']:.1f} s; `DDPMPipeline`, 1,000 "
+        f"500 images of a trained model ({found['model']}): {found['ours']} {found['seconds']:.1f} s; "
+        "`DDPMPipeline`, 1,000 "
         f"steps, fp32 {found['plain_seconds']:.0f} s (extrapolated from {found['plain_steps_timed']} of its steps): "
         f"{found['ratio']:.0f} times. Frechet distance (judge's features) {found['frechet_distance']:.1f}"
         + ("." if theirs is None else f", of the pipeline's samples after all 1,000 steps {theirs:.1f}.")
