@@ -69,6 +69,16 @@ def test_laplace_laws_give_kappa_above_beta(name):
 
 
 @pytest.mark.parametrize("name", BY_RANK)
+@pytest.mark.parametrize("law", [stats.norm, stats.laplace])
+def test_laws_that_differ_in_width_give_kappa_above_beta(name, law):
+    """N is k times as wide as S about the same mean: kappa = beta + (1 - beta) / k; S lies nearer to the mean."""
+    wider, beta = 4.0, 0.1
+    kappa = beta + (1 - beta) / wider
+    drawn = draws(law(0), law(0, wider), 400_000, 2_000_000, 0, beta)  # kappa is reached slowly
+    assert ESTIMATORS[name].estimate(Scores(*(-abs(part) for part in drawn))) == pytest.approx(kappa, abs=0.02)
+
+
+@pytest.mark.parametrize("name", BY_RANK)
 def test_normal_images_that_look_sensitive_give_kappa(name):
     """N = (1 - e) Beta(1, 4) + e Beta(4, 1): kappa = beta + e (1 - beta), a failure that no score can avoid."""
     beta, share = 0.0909, 0.1
