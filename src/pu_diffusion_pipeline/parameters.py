@@ -75,11 +75,11 @@ class Data(Section):
 class ClassPrior(Section):
     """Estimation of the share of sensitive images in U."""
 
-    model: Literal["mlp", "tedn", "cnn", "logistic"]
+    model: Literal["auto", "mlp", "svm", "tedn", "cnn", "logistic"]
     encoder: str | None
     folds: Annotated[int, Field(ge=2)] | Literal["auto"]
     repeats: Positive
-    num_components: Positive | Literal["auto"]
+    num_components: Positive
     num_epochs: Positive
     delta: Annotated[float, Field(gt=0, lt=1)]
     num_resamples: Positive

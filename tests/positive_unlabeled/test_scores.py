@@ -5,7 +5,7 @@ from sklearn.metrics import roc_auc_score
 
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.positive_unlabeled.score_models import SCORE_MODELS
-from pu_diffusion_pipeline.positive_unlabeled.scores import Scores, cross_fitted_scores
+from pu_diffusion_pipeline.positive_unlabeled.scores import Scores, cross_fitted_scores, resolve_model
 
 
 def noise_images(count: int, seed: int, side: int = 8) -> np.ndarray:
@@ -17,7 +17,7 @@ def bright_images(count: int, seed: int) -> np.ndarray:
 
 
 def scores(labeled_sensitive, unlabeled, **options) -> Scores:
-    usual = {"num_folds": 2, "num_components": 16, "num_epochs": 5, "seed": 0}
+    usual = {"num_folds": 2, "num_components": 16, "num_epochs": 5, "seed": 0, "model": "mlp"}
     return cross_fitted_scores(labeled_sensitive, unlabeled, **{**usual, **options})
 
 
@@ -68,8 +68,10 @@ def test_every_model_tells_sets_apart_and_gives_the_same_scores_again(model):
 
 
 def test_an_unknown_model_is_refused_naming_the_known_ones():
-    with pytest.raises(InvalidInput, match=r"class_prior\.model must be one of mlp, tedn, cnn, logistic, got 'svm'"):
-        scores(noise_images(30, 1), noise_images(30, 2), model="svm")
+    with pytest.raises(
+        InvalidInput, match=r"class_prior\.model must be one of auto, mlp, svm, tedn, cnn, logistic, got 'forest'"
+    ):
+        scores(noise_images(30, 1), noise_images(30, 2), model="forest")
 
 
 def test_features_of_an_encoder_take_the_place_of_pixels(imagenet):
@@ -133,11 +135,14 @@ def test_auto_means_two_folds_from_1000_images_in_s_and_else_ten(num_labeled, fo
     )
 
 
-@pytest.mark.parametrize(("num_labeled", "components"), [(999, 30), (1000, 50)])
-def test_auto_means_50_components_from_1000_images_in_s_and_else_30(num_labeled, components):
-    labeled, unlabeled = noise_images(num_labeled, 1, side=8), noise_images(1000, 2, side=8)
-    automatic, given = (scores(labeled, unlabeled, num_components=n, num_epochs=1) for n in ("auto", components))
-    assert same(automatic, given)
+@pytest.mark.parametrize(("num_images", "model"), [(5_000, "svm"), (5_001, "mlp")])
+def test_auto_means_svm_for_up_to_5000_images(num_images, model):
+    assert resolve_model("auto", num_images) == model
+
+
+def test_auto_is_the_model_that_it_names():
+    labeled, unlabeled = noise_images(40, 1), noise_images(80, 2)
+    assert same(scores(labeled, unlabeled, model="auto"), scores(labeled, unlabeled, model="svm"))
 
 
 def test_large_images_are_averaged_down_to_32_pixels():

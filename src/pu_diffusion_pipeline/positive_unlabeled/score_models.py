@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores, ratio_curve
 
 BATCH_SIZE = 256
+SVM_PENALTY = 0.3  # soft, since U holds sensitive images too: docs/class_prior.md
 Model = Callable[[Tensor], Tensor]
 
 
@@ -19,10 +20,12 @@ class ScoreModel(NamedTuple):
     Attributes:
         fit: (features (n, ...), is_labeled (n,) bool, num_epochs, seed) to a model from (m, ...) to (m,) logits.
         reads_images: whether it wants small images, (n, C, h, w), instead of principal components, (n, d).
+        whitened: whether those are scaled to unit variance; else they keep the images' distances.
     """
 
     fit: Callable[[Tensor, Tensor, int, int], Model]
     reads_images: bool = False
+    whitened: bool = True
 
 
 def _mlp(features: Tensor, is_labeled: Tensor, num_epochs: int, seed: int) -> Model:
@@ -56,6 +59,15 @@ def _logistic(features: Tensor, is_labeled: Tensor, num_epochs: int, seed: int) 
     return lambda part: torch.from_numpy(model.decision_function(part.numpy()))
 
 
+def _svm(features: Tensor, is_labeled: Tensor, num_epochs: int, seed: int) -> Model:
+    """Class-balanced support vector machine with Gaussian kernel (scikit-learn), to convergence."""
+    from sklearn.svm import SVC
+
+    model = SVC(C=SVM_PENALTY, class_weight="balanced", cache_size=500)
+    model.fit(features.numpy(), is_labeled.numpy())
+    return lambda part: torch.from_numpy(model.decision_function(part.numpy()))
+
+
 def _tedn(features: Tensor, is_labeled: Tensor, num_epochs: int, seed: int) -> Model:
     """TED^n (Garg et al. 2021): after a warm-up, each epoch leaves out the share of U that looks most like S (CVIR).
 
@@ -81,6 +93,7 @@ def _tedn(features: Tensor, is_labeled: Tensor, num_epochs: int, seed: int) -> M
 
 SCORE_MODELS: dict[str, ScoreModel] = {
     "mlp": ScoreModel(_mlp),
+    "svm": ScoreModel(_svm, whitened=False),
     "tedn": ScoreModel(_tedn),
     "cnn": ScoreModel(_cnn, reads_images=True),
     "logistic": ScoreModel(_logistic),

@@ -17,6 +17,7 @@ from pu_diffusion_pipeline.positive_unlabeled.score_models import SCORE_MODELS
 from pu_diffusion_pipeline.seeding import derive_seed, numpy_generator
 
 LARGE = 1_000  # images in S from which two folds are enough; with fewer a fit on more of them errs less
+MOST_FOR_SVM = 5_000  # images of S and U together; its time grows with their square
 MAX_SIDE = 32  # larger images are averaged down
 MOST_FOR_PCA = 10_000  # images that the principal components are fitted on
 SLICE = 2_048  # images in memory as floats at a time
@@ -28,10 +29,10 @@ def cross_fitted_scores(
     unlabeled: np.ndarray,
     *,
     num_folds: int | str,
-    num_components: int | str,
+    num_components: int,
     num_epochs: int,
     seed: int,
-    model: str = "mlp",
+    model: str = "auto",
     encoder: str | None = None,
 ) -> Scores:
     """Logits of a class-balanced model of S versus U, each image's from a fold that it was not in.
@@ -40,32 +41,30 @@ def cross_fitted_scores(
         labeled_sensitive: S, (M, C, H, W) uint8.
         unlabeled: U, (N, C, H, W) uint8.
         num_folds: number of folds, or `auto`: 2 for M >= 1,000, else 10 (see docs/class_prior.md).
-        num_components: whitened principal components of S and U together, which all models but `cnn` read, or `auto`:
-            50 for M >= 1,000, else 30.
+        num_components: principal components of S and U together, which all models but `cnn` read.
         num_epochs: passes of each fit; few, since a long fit memorises S.
         seed: seed of folds, initial weights and batches.
-        model: one of `score_models.SCORE_MODELS`.
+        model: one of `score_models.SCORE_MODELS`, or `auto` (see `resolve_model`).
         encoder: file of torchvision's ResNet-34 weights for ImageNet, whose features take the place of pixels.
 
     Raises:
         InvalidInput: unknown model, no such encoder, features that are not finite.
     """
-    if model not in SCORE_MODELS:
-        raise InvalidInput(f"class_prior.model must be one of {', '.join(SCORE_MODELS)}, got {model!r}")
-    kind, num_labeled = SCORE_MODELS[model], len(labeled_sensitive)
+    num_labeled = len(labeled_sensitive)
+    model = resolve_model(model, num_labeled + len(unlabeled))
+    kind = SCORE_MODELS[model]
     if kind.reads_images and encoder is not None:
         raise InvalidInput(f"class_prior.encoder does not go with class_prior.model {model}, which reads images")
     if num_folds == "auto":
         num_folds = 2 if num_labeled >= LARGE else 10
-    if num_components == "auto":
-        num_components = 50 if num_labeled >= LARGE else 30
     sets = (labeled_sensitive, unlabeled)
     if kind.reads_images:
         side = _small(labeled_sensitive[:1]).shape[-2:]
         flat = np.concatenate([part for images in sets for part in _slices(images)])
         features = torch.from_numpy(flat.reshape(len(flat), -1, *side))
     else:
-        features = _components(sets, int(num_components), seed, None if encoder is None else _open_encoder(encoder))
+        opened = None if encoder is None else _open_encoder(encoder)
+        features = _components(sets, num_components, kind.whitened, seed, opened)
     is_labeled = torch.arange(len(features)) < num_labeled
     fold = torch.from_numpy(_folds(num_labeled, len(unlabeled), int(num_folds), seed))
     logits = np.empty(len(features))
@@ -74,6 +73,19 @@ def cross_fitted_scores(
         score = kind.fit(features[fit], is_labeled[fit], num_epochs, derive_seed(seed, "score_model", held_out))
         logits[rest.numpy()] = score(features[rest]).double().numpy()
     return Scores(logits[:num_labeled], logits[num_labeled:])
+
+
+def resolve_model(model: str, num_images: int) -> str:
+    """`auto` becomes svm for up to 5,000 images of S and U together, where it errs least, and mlp above.
+
+    Raises:
+        InvalidInput: unknown model.
+    """
+    if model == "auto":
+        return "svm" if num_images <= MOST_FOR_SVM else "mlp"
+    if model not in SCORE_MODELS:
+        raise InvalidInput(f"class_prior.model must be one of auto, {', '.join(SCORE_MODELS)}, got {model!r}")
+    return model
 
 
 def _small(images: np.ndarray) -> np.ndarray:
@@ -99,8 +111,10 @@ def _slices(images: np.ndarray, encoder: ResNet34 | None = None) -> Iterator[np.
         yield found.numpy()
 
 
-def _components(sets: tuple[np.ndarray, ...], num_components: int, seed: int, encoder: ResNet34 | None) -> Tensor:
-    """(M + N, d) whitened principal components, fitted on a random part if there are many images."""
+def _components(
+    sets: tuple[np.ndarray, ...], num_components: int, whitened: bool, seed: int, encoder: ResNet34 | None
+) -> Tensor:
+    """(M + N, d) principal components, fitted on a random part if there are many images."""
     from sklearn.decomposition import PCA
 
     total = sum(len(part) for part in sets)
@@ -111,7 +125,7 @@ def _components(sets: tuple[np.ndarray, ...], num_components: int, seed: int, en
     sample = _filled(int(chosen.sum()), slices)
     pca = PCA(
         min(num_components, *sample.shape),
-        whiten=True,
+        whiten=whitened,
         svd_solver="randomized",
         random_state=derive_seed(seed, "pca"),
         copy=False,

@@ -20,13 +20,14 @@ def estimate_class_prior(
     out-of-fold scores of the repeat it came from; the curve r(c).
     """  # fmt: skip
     from pu_diffusion_pipeline.positive_unlabeled.class_prior import assess, bbe_ratio, check_sets, median_prior
-    from pu_diffusion_pipeline.positive_unlabeled.scores import cross_fitted_scores
+    from pu_diffusion_pipeline.positive_unlabeled.scores import cross_fitted_scores, resolve_model
     from pu_diffusion_pipeline.reports.interactive import interactive_ratio_curve
     from pu_diffusion_pipeline.reports.tables import methods_table
 
     checked = load_parameters(parameters)
     options = checked.class_prior
     check_sets(labeled_sensitive.images, unlabeled.images)
+    model = resolve_model(options.model, len(labeled_sensitive) + len(unlabeled))
     runs = []
     for repeat in range(options.repeats):
         scores = cross_fitted_scores(
@@ -36,7 +37,7 @@ def estimate_class_prior(
             num_components=options.num_components,
             num_epochs=options.num_epochs,
             seed=derive_seed(checked.seed, "class_prior", repeat),
-            model=options.model,
+            model=model,
             encoder=options.encoder,
         )
         runs.append((bbe_ratio(scores, options.delta), scores))
@@ -50,7 +51,7 @@ def estimate_class_prior(
     record = {
         **prior.as_dict(),
         **spread,
-        "estimator": f"BBE-ratio on cross-fitted {options.model} scores",
+        "estimator": f"BBE-ratio on cross-fitted {model} scores",
         "delta": options.delta,
         "estimates_of_repeats": [candidate.estimate for candidate in repeats],
         "num_labeled_sensitive": len(labeled_sensitive),
