@@ -1,6 +1,6 @@
 """Errors of the class-prior estimators on real digits with known shares: the tables of docs/class_prior.md.
 
-python benchmarks/class_prior.py --root DATA [--model auto] [--seeds 0,1,2]
+python benchmarks/class_prior.py --root DATA [--model auto] [--seeds 0,1,2] [--sizes full,embedded]
 
 DATA holds MNIST in torchvision's layout. Full size is U = 25,000 normal digits and S = 2,500; the embedded size
 U = 2,000 and S = 200; U's share of sensitive digits is 0.02, 0.0909, 0.2 and 0.5.
@@ -64,9 +64,10 @@ def main() -> None:
     parser.add_argument("--root", required=True)
     parser.add_argument("--model", default="auto")
     parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--sizes", default="full,embedded")
     options = parser.parse_args()
     source, rows = open_source("mnist", options.root, download=False), []
-    for size, counts in SIZES.items():
+    for size, counts in ((size, SIZES[size]) for size in options.sizes.split(",")):
         for normal in ("even", "odd"):
             for share in SHARES:
                 for seed in map(int, options.seeds.split(",")):

@@ -60,10 +60,10 @@ def _logistic(features: Tensor, is_labeled: Tensor, num_epochs: int, seed: int) 
 
 
 def _svm(features: Tensor, is_labeled: Tensor, num_epochs: int, seed: int) -> Model:
-    """Class-balanced support vector machine with Gaussian kernel (scikit-learn), to convergence."""
+    """Class-balanced support vector machine with Gaussian kernel (scikit-learn), to convergence. Gives margins."""
     from sklearn.svm import SVC
 
-    model = SVC(C=SVM_PENALTY, class_weight="balanced", cache_size=500)
+    model = SVC(C=SVM_PENALTY, class_weight="balanced")
     model.fit(features.numpy(), is_labeled.numpy())
     return lambda part: torch.from_numpy(model.decision_function(part.numpy()))
 

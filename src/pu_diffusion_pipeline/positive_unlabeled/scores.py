@@ -35,7 +35,7 @@ def cross_fitted_scores(
     model: str = "auto",
     encoder: str | None = None,
 ) -> Scores:
-    """Logits of a class-balanced model of S versus U, each image's from a fold that it was not in.
+    """Logits (of svm: margins) of a class-balanced model of S versus U, each image's from a fold that it was not in.
 
     Args:
         labeled_sensitive: S, (M, C, H, W) uint8.
