@@ -138,6 +138,12 @@ def test_missing_runs_are_those_without_which_the_table_has_a_hole():
     assert missing_runs(runs, ["pu"], [0], 0.2) == [("pu", 0)]
 
 
+def test_runs_with_an_estimated_beta_are_no_points_over_beta():
+    runs = chosen(**{"pu/beta_0.2": record("pu", 0, 0.95, beta=0.2)})
+    estimated = runs[runs["run"] == "pu/beta_0.2"].assign(beta="estimated", beta_value=0.12)
+    assert over_beta(pd.concat([runs, estimated])).equals(over_beta(runs))
+
+
 def test_points_over_beta_are_means_with_a_deviation_or_the_wilson_interval():
     runs = chosen(**{"pu/beta_0.2": record("pu", 0, 0.95, beta=0.2)})
     points = over_beta(runs)

@@ -152,7 +152,7 @@ def _gap_closed(summary: pd.DataFrame) -> list[float | None]:
 
 
 def over_beta(runs: pd.DataFrame) -> pd.DataFrame:
-    """PU runs by the beta that was used, for Figure 4.
+    """PU runs by the beta that was given, for Figure 4; those with an estimated one differ in it from seed to seed.
 
     Returns:
         Columns beta, n, and of `nsr` and `distance` the mean with `_low` and `_high`: one standard deviation over
@@ -162,7 +162,8 @@ def over_beta(runs: pd.DataFrame) -> pd.DataFrame:
         InvalidInput: there are fewer than two betas.
     """
     rows = []
-    for beta, part in runs[runs["method"] == "pu"].groupby("beta_value"):
+    given = runs[runs["method"] == "pu"].assign(beta=lambda pu: pd.to_numeric(pu["beta"], errors="coerce"))
+    for beta, part in given.groupby("beta"):  # leaves out those that are not numbers
         row = {"beta": float(beta), "n": len(part)}
         for metric in ("nsr", "distance"):
             mean, sd = float(part[metric].mean()), float(part[metric].std(ddof=1)) if len(part) > 1 else 0.0
