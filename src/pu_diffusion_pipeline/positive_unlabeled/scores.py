@@ -70,6 +70,9 @@ def cross_fitted_scores(
     logits = np.empty(len(features))
     for held_out in range(int(num_folds)):
         fit, rest = fold != held_out, fold == held_out
+        if not is_labeled[fit].any():  # S is a single image; bbe_ratio says that it is too few
+            logits[rest.numpy()] = np.nan
+            continue
         score = kind.fit(features[fit], is_labeled[fit], num_epochs, derive_seed(seed, "score_model", held_out))
         logits[rest.numpy()] = score(features[rest]).double().numpy()
     return Scores(logits[:num_labeled], logits[num_labeled:])
