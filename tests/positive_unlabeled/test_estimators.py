@@ -207,6 +207,20 @@ def test_resampling_has_the_spread_of_fresh_draws():
     assert np.mean(drawn) == pytest.approx(bbe_ratio(one), abs=3 * np.std(fresh))
 
 
+@pytest.mark.parametrize(("num_labeled", "num_unlabeled"), [(1_000, 100_000), (100_000, 10_000)])
+def test_resampling_spreads_as_the_ratio_of_two_counts(num_labeled, num_unlabeled):
+    """Two clusters, 0.6 of S and 0.06 of U in the upper one: sd(r) = r sqrt(0.4 / 0.6 M + 0.94 / 0.06 N)."""
+    rng = np.random.default_rng(0)
+
+    def clusters(count: int, share: float) -> np.ndarray:
+        return np.concatenate([rng.normal(20, 1, round(share * count)), rng.normal(0, 1, round((1 - share) * count))])
+
+    scores = Scores(clusters(num_labeled, 0.6), clusters(num_unlabeled, 0.06))
+    drawn = resampled_estimates(scores, 0.1, 300, np.random.default_rng(1))
+    expected = 0.1 * np.sqrt(0.4 / (0.6 * num_labeled) + 0.94 / (0.06 * num_unlabeled))
+    assert np.std(drawn) == pytest.approx(expected, rel=0.25)
+
+
 def test_a_million_scores_take_seconds():
     rng = np.random.default_rng(0)
     scores = Scores(rng.normal(4, 1, 100_000), np.concatenate([rng.normal(4, 1, 90_000), rng.normal(0, 1, 810_000)]))
