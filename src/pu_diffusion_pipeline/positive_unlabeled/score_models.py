@@ -8,6 +8,7 @@ from sklearn.neural_network import MLPClassifier
 
 from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores, ratio_curve
 
+BATCH_SIZE = 256
 SVM_PENALTY = 0.3  # soft, since U holds sensitive images too: docs/class_prior.md
 Model = Callable[[np.ndarray], np.ndarray]
 
@@ -87,7 +88,7 @@ def _cnn(features: np.ndarray, is_labeled: np.ndarray, num_epochs: int, seed: in
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-4)
     generator = torch.Generator().manual_seed(seed)
     for _ in range(num_epochs):
-        for rows in torch.randperm(len(images), generator=generator).split(256):
+        for rows in torch.randperm(len(images), generator=generator).split(BATCH_SIZE):
             optimizer.zero_grad()
             loss(model(images[rows]), targets[rows]).backward()
             optimizer.step()
@@ -115,6 +116,7 @@ def _network(seed: int) -> MLPClassifier:
 def _train(model: MLPClassifier, features: np.ndarray, is_labeled: np.ndarray, num_epochs: int) -> None:
     """Go on for some epochs; S and U weigh the same."""
     weights = np.where(is_labeled, (~is_labeled).sum() / is_labeled.sum(), 1.0)
+    model.set_params(batch_size=min(BATCH_SIZE, len(features)))
     for _ in range(num_epochs):
         model.partial_fit(features, is_labeled, classes=[False, True], sample_weight=weights)
 
