@@ -98,16 +98,16 @@ def _mnist(root: Path, download: bool) -> Source:
 def _idx(root: Path, path: Path, shape: tuple[int, ...]) -> np.ndarray:
     """Map MNIST's format: a header of big-endian integers, 2048 + dimensions and then the shape; then uint8 values."""
     expected = (2048 + len(shape), *shape)
+    offset = 4 * len(expected)
     with path.open("rb") as file:
-        header = file.read(4 * len(expected))
-    found = tuple(np.frombuffer(header[: len(header) // 4 * 4], ">u4").tolist())
-    size = len(header) + int(np.prod(shape))
+        header = file.read(offset)
+    found, size = tuple(np.frombuffer(header[: len(header) // 4 * 4], ">u4").tolist()), offset + int(np.prod(shape))
     if found != expected or path.stat().st_size != size:
         raise InvalidInput(
-            f"data.root {root}: {path.name} is not MNIST's: expected {size} bytes with the header {expected}, "
-            f"got {path.stat().st_size} bytes with the header {found}"
+            f"data.root {root}: {path.name} is not MNIST's: expected {size} bytes with the header {expected}, got "
+            f"{path.stat().st_size} bytes with the header {found}. Delete it, and data.download: true gets it anew."
         )
-    return np.asarray(np.memmap(path, np.uint8, "r", len(header), shape))
+    return np.asarray(np.memmap(path, np.uint8, "r", offset, shape))
 
 
 def _cifar10(root: Path, download: bool) -> Source:
