@@ -86,6 +86,13 @@ def test_a_file_that_is_not_of_mnist_is_refused(mnist, name, content):
         open_source("mnist", mnist, download=False)
 
 
+def test_an_mnist_file_of_the_right_size_with_another_header_is_refused(mnist):
+    whole = (mnist / "MNIST" / "raw" / "t10k-labels-idx1-ubyte").read_bytes()
+    replace(mnist, "t10k-labels-idx1-ubyte", b"\x00\x00\x09\x01" + whole[4:])
+    with pytest.raises(InvalidInput, match=r"data\.root.*t10k-labels.*\(2049, 10000\).*\(2305, 10000\)"):
+        open_source("mnist", mnist, download=False)
+
+
 @pytest.mark.parametrize("kind", ["images-idx3-ubyte", "labels-idx1-ubyte"])
 def test_a_test_file_in_the_place_of_a_train_file_is_refused(mnist, kind):
     replace(mnist, f"train-{kind}", (mnist / "MNIST" / "raw" / f"t10k-{kind}").read_bytes())

@@ -67,6 +67,24 @@ def test_every_model_tells_sets_apart_and_gives_the_same_scores_again(model):
     assert same(result, scores(labeled, unlabeled, model=model, num_epochs=8))
 
 
+def test_tedn_does_not_hold_hidden_sensitive_images_for_unlabelled_ones():
+    """A model of S against all of U gives them a logit of -log(share) only."""
+    labeled, unlabeled = bright_images(200, 1), np.concatenate([bright_images(200, 2), noise_images(300, 3)])
+    of_hidden = {
+        model: np.median(scores(labeled, unlabeled, model=model, num_epochs=20).unlabeled[:200])
+        for model in ("mlp", "tedn")
+    }
+    assert of_hidden["tedn"] > of_hidden["mlp"] + 1
+
+
+def test_logits_stay_apart_where_a_single_precision_probability_is_1():
+    centres = np.repeat([[-3.0], [3.0]], 50, axis=0)
+    features = (centres + np.random.default_rng(0).normal(size=(100, 4))).astype(np.float32)
+    logits = SCORE_MODELS["mlp"].fit(features, centres[:, 0] > 0, 50, 0)(features * 2)
+    assert logits.max() > 17
+    assert len(set(logits.tolist())) == 100
+
+
 def test_an_unknown_model_is_refused_naming_the_known_ones():
     with pytest.raises(
         InvalidInput, match=r"class_prior\.model must be one of auto, mlp, svm, tedn, cnn, logistic, got 'forest'"
