@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import logit
 from sklearn.neural_network import MLPClassifier
 
 from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores, ratio_curve
@@ -123,12 +124,5 @@ def _train(model: MLPClassifier, features: np.ndarray, is_labeled: np.ndarray, n
 
 def _logits(model: MLPClassifier, features: np.ndarray) -> np.ndarray:
     """In double precision, in which a probability is 1 from a logit of 37 only."""
-    from scipy.special import logit
-
     probabilities = model.predict_proba(features.astype(np.float64))[:, 1]
     return logit(np.clip(probabilities, np.finfo(float).tiny, 1 - np.finfo(float).epsneg))
-
-
-def is_constant(scores: Scores) -> bool:
-    """Whether no score differs from another."""
-    return bool(np.ptp(np.concatenate(scores)) == 0)
