@@ -93,6 +93,15 @@ def test_an_mnist_file_of_the_right_size_with_another_header_is_refused(mnist):
         open_source("mnist", mnist, download=False)
 
 
+def test_an_mnist_file_that_may_not_be_read_is_refused(mnist, monkeypatch):
+    def denied(path, *args):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", denied)
+    with pytest.raises(InvalidInput, match=r"data\.root.*train-images.*Permission denied"):
+        open_source("mnist", mnist, download=False)
+
+
 @pytest.mark.parametrize("kind", ["images-idx3-ubyte", "labels-idx1-ubyte"])
 def test_a_test_file_in_the_place_of_a_train_file_is_refused(mnist, kind):
     replace(mnist, f"train-{kind}", (mnist / "MNIST" / "raw" / f"t10k-{kind}").read_bytes())

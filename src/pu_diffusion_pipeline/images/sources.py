@@ -82,7 +82,7 @@ def _synthetic(root: Path, download: bool) -> Source:
 
 
 def _mnist(root: Path, download: bool) -> Source:
-    """Mapped from the files; torchvision, which takes 170 MB of memory to import, is asked for missing ones only."""
+    """Mapped from the files. Only missing ones are left to torchvision: to import it takes more than to read them."""
     folder, parts = root / FOLDERS["MNIST"], {"train": 60_000, "t10k": 10_000}
     images = {part: folder / f"{part}-images-idx3-ubyte" for part in parts}
     labels = {part: folder / f"{part}-labels-idx1-ubyte" for part in parts}
@@ -99,8 +99,11 @@ def _idx(root: Path, path: Path, shape: tuple[int, ...]) -> np.ndarray:
     """Map MNIST's format: a header of big-endian integers, 2048 + dimensions and then the shape; then uint8 values."""
     expected = (2048 + len(shape), *shape)
     offset = 4 * len(expected)
-    with path.open("rb") as file:
-        header = file.read(offset)
+    try:
+        with path.open("rb") as file:
+            header = file.read(offset)
+    except OSError as error:
+        raise InvalidInput(f"data.root {root}: {path} could not be read ({error.strerror})") from error
     found, size = tuple(np.frombuffer(header[: len(header) // 4 * 4], ">u4").tolist()), offset + int(np.prod(shape))
     if found != expected or path.stat().st_size != size:
         raise InvalidInput(
