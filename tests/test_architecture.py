@@ -81,7 +81,7 @@ def test_naming_the_pipelines_imports_no_heavy_library():
 
 
 def test_an_estimate_of_the_class_prior_imports_no_torch():
-    """It would double the memory and take longer than the fit."""
+    """It would take more memory than all the rest."""
     code = """
 import sys
 import numpy as np
