@@ -1,0 +1,203 @@
+"""What the repository says of itself: metadata, make targets, workflows, links of the docs."""
+
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import metadata
+
+import pytest
+import yaml
+
+from conftest import REPO
+from pu_diffusion_pipeline import __version__
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PACKAGE = REPO / "src/pu_diffusion_pipeline"
+DATA_FILES = sorted(
+    path.relative_to(PACKAGE).as_posix()
+    for path in PACKAGE.rglob("*")
+    if path.is_file() and path.suffix != ".pyc" and path.suffix != ".py"
+)
+PAGES = sorted(
+    path for path in [*REPO.glob("*.md"), *REPO.glob("docs/**/*.md"), *REPO.glob(".github/**/*.md")]
+)
+MAKEFILE = (REPO / "Makefile").read_text()
+WORKFLOWS = sorted(REPO.glob(".github/workflows/*.yml"))
+TITLE = "Positive-Unlabeled Diffusion Models for Preventing Sensitive Data Generation"
+
+
+def project() -> dict:
+    """The table `project` of pyproject.toml."""
+    return pyproject()["project"]
+
+
+def pyproject() -> dict:
+    """All of pyproject.toml."""
+    return tomllib.loads((REPO / "pyproject.toml").read_text())
+
+
+def make_targets() -> dict[str, str | None]:
+    """Each target of the Makefile that a user may call, with its help text."""
+    rules = re.findall(r"^([a-z][a-z-]*):(?!=)(?:[^\n#]*)(?:##[ ]*(.+))?$", MAKEFILE, re.MULTILINE)
+    return {name: text or None for name, text in rules}
+
+
+def citation() -> dict:
+    """CITATION.cff."""
+    return yaml.safe_load((REPO / "CITATION.cff").read_text())
+
+
+def slug(heading: str) -> str:
+    """The anchor that GitHub gives a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def commands(workflow: dict) -> list[str]:
+    """What the steps of a workflow run."""
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+    return [step["run"] for step in steps if "run" in step]
+
+
+def test_no_extra_is_empty():
+    extras = project()["optional-dependencies"]
+    assert all(extras.values()), extras
+
+
+def test_the_development_extra_holds_the_others():
+    extras = project()["optional-dependencies"]
+    assert all(set(needed) <= set(extras["dev"]) for needed in extras.values())
+
+
+def test_everything_that_make_install_needs_directly_is_pinned():
+    pinned = {
+        re.split(r"==", line)[0].lower().replace("_", "-")
+        for line in (REPO / "constraints.txt").read_text().splitlines()
+        if "==" in line
+    }
+    needed = [*project()["dependencies"], *project()["optional-dependencies"]["dev"]]
+    names = {re.split(r"[<>=!~\[; ]", line)[0].lower().replace("_", "-") for line in needed}
+    assert names - pinned == set()
+
+
+def test_classifiers_name_the_versions_of_python_that_ci_tests():
+    prefix = "Programming Language :: Python :: 3."
+    named = {
+        name.removeprefix(prefix) for name in project()["classifiers"] if name.startswith(prefix)
+    }
+    workflow = yaml.safe_load((REPO / ".github/workflows/ci.yml").read_text())
+    tested = workflow["jobs"]["test"]["strategy"]["matrix"]["python-version"]
+    assert {f"3.{minor}" for minor in named} == set(tested)
+    assert project()["requires-python"] == f">={tested[0]}"
+
+
+def test_every_data_file_of_the_package_is_shipped():
+    patterns = pyproject()["tool"]["setuptools"]["package-data"]["pu_diffusion_pipeline"]
+    shipped = {
+        path.relative_to(PACKAGE).as_posix()
+        for pattern in patterns
+        for path in PACKAGE.glob(pattern)
+    }
+    assert set(DATA_FILES) == shipped
+    assert "py.typed" in shipped
+
+
+def test_the_installed_package_knows_its_license_and_paper():
+    installed = metadata("pu_diffusion_pipeline")
+    assert installed["Version"] == __version__
+    assert installed["License-Expression"] == citation()["license"]
+
+
+def test_the_citation_names_the_paper_and_this_version():
+    cited = citation()
+    assert cited["cff-version"] == "1.2.0"
+    assert cited["version"] == __version__
+    assert {"message", "title", "authors"} <= set(cited)
+    paper = cited["preferred-citation"]
+    assert paper["title"] == TITLE
+    assert paper["url"] == project()["urls"]["Paper"]
+    assert all({"family-names", "given-names"} <= set(author) for author in paper["authors"])
+
+
+def test_every_make_target_is_phony_and_has_a_help_text():
+    targets = make_targets()
+    phony = re.search(r"^\.PHONY: (.+)$", MAKEFILE, re.MULTILINE).group(1).split()
+    assert set(targets) == set(phony)
+    assert [name for name, text in targets.items() if text is None] == []
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_help_lists_every_target():
+    shown = subprocess.run(["make", "help"], cwd=REPO, capture_output=True, text=True, check=True)
+    assert {line.split()[1] for line in shown.stdout.splitlines()} == set(make_targets())
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_workflows_run_make_targets_that_exist(path):
+    for command in commands(yaml.safe_load(path.read_text())):
+        program, target, *variables = command.split()
+        assert program == "make"
+        assert target in make_targets()
+        assert all("=" in variable for variable in variables)
+
+
+def test_ci_covers_what_the_local_ci_script_runs():
+    script = re.findall(r"^make (\S+)$", (REPO / ".ci/run").read_text(), re.MULTILINE)
+    workflow = yaml.safe_load((REPO / ".github/workflows/ci.yml").read_text())
+    assert set(script) <= {command.split()[1] for command in commands(workflow)}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(REPO).as_posix())
+def test_make_targets_in_the_documentation_exist(path):
+    text = path.read_text()
+    code = re.findall(r"`(make [^`]+)`", text) + re.findall(r"^(make .+)$", text, re.MULTILINE)
+    named = [word for line in code for word in line.split("#")[0].split()[1:] if "=" not in word]
+    assert set(named) - set(make_targets()) == set()
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(REPO).as_posix())
+def test_links_in_the_documentation_lead_somewhere(path):
+    text = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        page = (path.parent / name).resolve() if name else path
+        assert page.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+            assert anchor in {slug(heading) for heading in headings}, target
+
+
+@pytest.mark.parametrize("form", ["bug", "question_or_feature"])
+def test_issue_forms_have_a_name_and_questions(form):
+    parsed = yaml.safe_load((REPO / f".github/ISSUE_TEMPLATE/{form}.yml").read_text())
+    assert {"name", "description", "body"} <= set(parsed)
+    names = [question["id"] for question in parsed["body"]]
+    assert len(names) == len(set(names)) > 0
+
+
+def test_pre_commit_and_the_environment_use_the_same_ruff():
+    hooks = yaml.safe_load((REPO / ".pre-commit-config.yaml").read_text())["repos"]
+    [version] = [entry["rev"] for entry in hooks if "ruff-pre-commit" in entry["repo"]]
+    assert f"ruff=={version.removeprefix('v')} " in (REPO / "constraints.txt").read_text()
+
+
+def test_own_warnings_are_errors(tmp_path):
+    (tmp_path / "pu_diffusion_pipeline_stand_in.py").write_text(
+        "import warnings\ndef warn(kind):\n    warnings.warn('text', kind)\n"
+    )
+    (tmp_path / "test_it.py").write_text(
+        "import pytest\nfrom pu_diffusion_pipeline_stand_in import warn\n"
+        "@pytest.mark.parametrize('kind', [UserWarning, DeprecationWarning, FutureWarning])\n"
+        "def test_warning_is_raised(kind):\n    with pytest.raises(kind):\n        warn(kind)\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-c", str(REPO / "pyproject.toml"),
+               f"--rootdir={tmp_path}", f"--override-ini=pythonpath={tmp_path}",
+               "-p", "no:cacheprovider", "--confcutdir", str(tmp_path), str(tmp_path)]  # fmt: skip
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "3 passed" in done.stdout, done.stdout
