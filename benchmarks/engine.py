@@ -1,8 +1,8 @@
-"""Speed of training and sampling against the plain diffusers loop: `make bench` writes docs/benchmarks.md.
+"""Speed of training and sampling against the plain diffusers loop.
 
-Ratios are of medians of alternating rounds in one run, because a machine's speed drifts. Parts: step, profile,
-sampling, scaling, data, memory, work; `--parts step,data` runs some, the others keep their numbers from
-docs/results/benchmarks.json.
+`make bench` writes docs/benchmarks.md. Ratios are of medians of alternating rounds in one run,
+because a machine's speed drifts. Parts: step, profile, sampling, scaling, data, memory, work;
+`--parts step,data` runs some, the others keep their numbers from docs/results/benchmarks.json.
 """
 
 import argparse
@@ -23,21 +23,27 @@ from typing import Any
 
 import numpy as np
 import torch
+from diffusers import DDPMPipeline
 from engine_page import page
-from omegaconf import OmegaConf
 from plain import training_steps
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from pu_diffusion_pipeline.diffusion import trainer as trainer_module
-from pu_diffusion_pipeline.diffusion.batches import build_batches, length_in_steps
+from pu_diffusion_pipeline.config_loader import open_loader
+from pu_diffusion_pipeline.diffusion.compute import Compute
 from pu_diffusion_pipeline.diffusion.denoiser import build_denoiser
 from pu_diffusion_pipeline.diffusion.noising import build_noise_scheduler
 from pu_diffusion_pipeline.diffusion.objectives import build_objective
 from pu_diffusion_pipeline.diffusion.sampler import sample_images
-from pu_diffusion_pipeline.diffusion.trainer import Trainer
+from pu_diffusion_pipeline.experiment.parameters import Parameters
+from pu_diffusion_pipeline.images.image_set import ImageSet
 from pu_diffusion_pipeline.images.synthetic import synthetic_digits
-from pu_diffusion_pipeline.parameters import Parameters, load_parameters
+from pu_diffusion_pipeline.images.transforms import to_unit
+from pu_diffusion_pipeline.training import loop
+from pu_diffusion_pipeline.training import train as in_process
+from pu_diffusion_pipeline.training.batches import length_in_steps, select_rows
+from pu_diffusion_pipeline.training.job import Job
+from pu_diffusion_pipeline.training.sets import TrainingSets
 
 REPO = Path(__file__).resolve().parents[1]
 RESULTS, PAGE = REPO / "docs/results/benchmarks.json", REPO / "docs/benchmarks.md"
@@ -47,20 +53,19 @@ PLAIN = "plain diffusers, fp32"
 VARIANTS = {
     "fp32": {"precision": "fp32"},
     "bf16": {"precision": "bf16"},
-    "bf16, untuned": {"precision": "bf16", "untuned": True},  # without what docs/decisions/0005 describes
+    "bf16, untuned": {
+        "precision": "bf16",
+        "untuned": True,
+    },  # without what docs/decisions/0005 describes
     "bf16, channels_last": {"precision": "bf16", "channels_last": True},
-    "bf16, compiled": {"precision": "bf16", "compiled": True},
-    "bf16, channels_last, compiled": {"precision": "bf16", "channels_last": True, "compiled": True},
+    "bf16, compiled": {"precision": "bf16", "compile": True},
+    "bf16, channels_last, compiled": {"precision": "bf16", "channels_last": True, "compile": True},
 }
 
 
 def parameters(env: str | None, **training: Any) -> Parameters:
     """The configuration of an environment."""
-    names = ["base", *([env] if env else [])]
-    merged = OmegaConf.merge(*(OmegaConf.load(REPO / "conf" / name / "parameters.yml") for name in names))
-    raw = OmegaConf.to_container(merged)
-    raw["training"] |= training
-    return load_parameters(raw)
+    return open_loader(REPO / "conf", env, {"training": training}).final_parameters()
 
 
 def images_like(settings: Parameters, count: int) -> np.ndarray:
@@ -83,36 +88,53 @@ class Timed:
 
 
 class Ours:
-    """Training by this package."""
+    """Training by this package.
+
+    Args:
+        options: parameters of the training.
+        images: (N, C, H, W) uint8; an eleventh of them is S.
+        precision: fp32 or bf16.
+        untuned: without what docs/decisions/0005 describes.
+        compute: options of computing that differ.
+    """
 
     def __init__(
-        self, settings: Parameters, images: np.ndarray, precision: str, untuned: bool = False, **options: Any
+        self,
+        options: Parameters,
+        images: np.ndarray,
+        precision: str,
+        untuned: bool = False,
+        **compute: bool,
     ) -> None:
         if untuned:
-            trainer_module.use_fast_attention = lambda denoiser, device: None
-            trainer_module.reuse_freed_memory = lambda: None
-        self.images = images
-        self.timed = Timed(build_objective("pu", 0.1, "non_negative"))
-        denoiser = build_denoiser(settings.denoiser, images.shape[-1], images.shape[1], seed=0)
-        self.trainer = Trainer(
-            denoiser,
-            build_noise_scheduler(**settings.noise.model_dump()),
-            self.timed,
-            settings.training,
-            error_options={"error_space": settings.objective.error_space, "reduction": settings.objective.reduction},
-            seed=0,
-            device="cpu",
-            precision=precision,
-            **options,
+            loop.use_fast_attention = lambda denoiser, device: None
+            in_process.reuse_freed_memory = lambda: None
+        cut = len(images) // 11
+        self.sets = TrainingSets(ImageSet(images[cut:]), ImageSet(images[:cut]))
+        self.objective = Timed(build_objective("pu", 0.1, "non_negative"))
+        how = {"device": "cpu", "precision": precision, **compute}
+        self.job = Job(
+            build_model(options, images),
+            "pu",
+            0.1,
+            0,
+            options.training,
+            options.objective,
+            options.compute.model_copy(update=how),
+            "train",
         )
 
     def steps(self) -> list[float]:
         """Seconds of the steps of a training, without the first two."""
-        self.trainer.step, self.timed.times = 0, []
-        self.trainer.denoiser.to(memory_format=self.trainer.memory_format)  # a finished training has undone it
-        cut = len(self.images) // 11
-        self.trainer.fit(self.images[cut:], self.images[:cut])
-        return np.diff(self.timed.times)[2:].tolist()
+        self.objective.times = []
+        in_process.train(self.job, self.sets, objective=self.objective)
+        return np.diff(self.objective.times)[2:].tolist()
+
+
+def build_model(options: Parameters, images: np.ndarray) -> DDPMPipeline:
+    """Where training starts."""
+    unet = build_denoiser(options.denoiser, images.shape[-1], images.shape[1], seed=0)
+    return DDPMPipeline(unet=unet, scheduler=build_noise_scheduler(**options.noise.model_dump()))
 
 
 class Plain:
@@ -127,7 +149,9 @@ class Plain:
         training = self.settings.training
         times = [
             time.perf_counter()
-            for _ in training_steps(self.denoiser, self.images, training.batch_size, training.num_steps)
+            for _ in training_steps(
+                self.denoiser, self.images, training.batch_size, training.num_steps
+            )
         ]
         return np.diff(times)[2:].tolist()
 
@@ -152,12 +176,23 @@ def flops_of_a_step(settings: Parameters, images: np.ndarray) -> float:
 
 
 class Alone:
-    """A variant in a process of its own, which waits between its turns: what one sets must not help another."""
+    """A variant in a process of its own, waiting between turns: one must not help another."""
 
     def __init__(self, model: str, variant: str, steps: int) -> None:
-        command = [sys.executable, __file__, "--variant", variant, "--model", model, "--steps", str(steps)]
+        command = [
+            sys.executable,
+            __file__,
+            "--variant",
+            variant,
+            "--model",
+            model,
+            "--steps",
+            str(steps),
+        ]
         self.peak_bytes = 0
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
     def steps(self) -> list[float]:
         """Seconds of the steps of a turn."""
@@ -179,15 +214,25 @@ class Alone:
 def step_settings(model: str, steps: int) -> Parameters:
     """Parameters of the training that is timed."""
     env, batch_size = MODELS[model]
-    return parameters(env, num_steps=steps, num_epochs=None, batch_size=batch_size, checkpoint_every=100,
-                      log_every=100, warmup_steps=2, batches="stratified")  # fmt: skip
+    return parameters(
+        env,
+        num_steps=steps,
+        num_epochs=None,
+        batch_size=batch_size,
+        checkpoint_every=100,
+        log_every=100,
+        warmup_steps=2,
+        batches="stratified",
+    )
 
 
 def take_turns(model: str, variant: str, steps: int) -> None:
     """What a process of `Alone` does: for every line it reads, a turn."""
     settings = step_settings(model, steps)
     images = images_like(settings, 2200)
-    one = Plain(settings, images) if variant == PLAIN else Ours(settings, images, **VARIANTS[variant])
+    one = (
+        Plain(settings, images) if variant == PLAIN else Ours(settings, images, **VARIANTS[variant])
+    )
     for _ in sys.stdin:
         seconds, peak = one.steps(), 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         print(json.dumps({"seconds": seconds, "peak_bytes": peak}), flush=True)
@@ -198,8 +243,14 @@ def part_step(options: argparse.Namespace) -> dict[str, Any]:
     found = {}
     for name in MODELS:
         settings = step_settings(name, options.steps)
-        batch_size, flops = settings.training.batch_size, flops_of_a_step(settings, images_like(settings, 10))
-        kinds = [PLAIN, *(kind for kind, how in VARIANTS.items() if options.compile or not how.get("compiled"))]
+        batch_size, flops = (
+            settings.training.batch_size,
+            flops_of_a_step(settings, images_like(settings, 10)),
+        )
+        kinds = [
+            PLAIN,
+            *(kind for kind, how in VARIANTS.items() if options.compile or not how.get("compile")),
+        ]
         variants = {kind: Alone(name, kind, options.steps) for kind in kinds}
         for one in variants.values():
             one.steps()
@@ -243,10 +294,18 @@ OPERATIONS = {
 
 
 def part_profile(options: argparse.Namespace) -> dict[str, Any]:
-    """Where the untuned bf16 step goes: milliseconds of each kind of operation, in a process of its own."""
+    """Milliseconds of each kind of operation in an untuned bf16 step, in a process of its own."""
     found = {}
     for name in MODELS:
-        command = [sys.executable, __file__, "--profile", "--model", name, "--steps", str(options.steps)]
+        command = [
+            sys.executable,
+            __file__,
+            "--profile",
+            "--model",
+            name,
+            "--steps",
+            str(options.steps),
+        ]
         result = subprocess.run(command, check=True, capture_output=True, text=True)
         found[name] = json.loads(result.stdout.splitlines()[-1])
     return found
@@ -259,7 +318,9 @@ def profile_of(model: str, steps: int) -> dict[str, float]:
     one.steps()
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
         one.steps()
-    spent = {event.key: event.self_cpu_time_total / 1000 / steps for event in profiler.key_averages()}
+    spent = {
+        event.key: event.self_cpu_time_total / 1000 / steps for event in profiler.key_averages()
+    }
     found = {kind: sum(spent.pop(key) for key in [key for key in spent if key.startswith(names)])
              for kind, names in OPERATIONS.items()}  # fmt: skip
     return {**found, "all else": sum(spent.values())}
@@ -272,10 +333,16 @@ def part_work(options: argparse.Namespace) -> dict[str, Any]:
         settings = parameters(env)
         counts, training = settings.data.counts, settings.training
         with torch.device("meta"):
-            step = flops_of_a_step(settings, np.empty((2, settings.data.channels, *2 * (settings.data.image_size,))))
-            denoiser = build_denoiser(settings.denoiser, settings.data.image_size, settings.data.channels, seed=0)
+            step = flops_of_a_step(
+                settings, np.empty((2, settings.data.channels, *2 * (settings.data.image_size,)))
+            )
+            denoiser = build_denoiser(
+                settings.denoiser, settings.data.image_size, settings.data.channels, seed=0
+            )
         images = counts.unlabeled_normal + counts.unlabeled_sensitive + counts.labeled_sensitive
-        steps = length_in_steps(training.num_steps, training.num_epochs, images, training.batch_size)
+        steps = length_in_steps(
+            training.num_steps, training.num_epochs, images, training.batch_size
+        )
         denoised = settings.sampling.num_images * settings.sampling.num_steps
         found[env] = {
             "million_parameters": sum(weight.numel() for weight in denoiser.parameters()) / 1e6,
@@ -283,7 +350,11 @@ def part_work(options: argparse.Namespace) -> dict[str, Any]:
             "tflop_a_step": step / 1e12,
             "steps": steps,
             "pflop_training": step * steps / 1e15,
-            "pflop_sampling": step / training.batch_size / 3 * denoised / 1e15,  # a forward pass is a third
+            "pflop_sampling": step
+            / training.batch_size
+            / 3
+            * denoised
+            / 1e15,  # a forward pass is a third
         }
     return found
 
@@ -292,16 +363,22 @@ def trained_model(kind: str) -> Path:
     """The trained default model."""
     folder = REPO / "data/06_models/digits_even/pu/beta_0.1-seed_0/model"
     if not folder.is_dir():
-        sys.exit(f"{kind} needs the trained default model: run `kedro run` (or `make demo`) first; no {folder}")
+        sys.exit(
+            f"{kind} needs the trained default model: run `kedro run` (or `make demo`) first; "
+            f"no {folder}"
+        )
     return folder
 
 
 def part_sampling(options: argparse.Namespace) -> dict[str, Any]:
-    """500 images of the trained default model: ours against DDPMPipeline with 1,000 steps in float32."""
-    from diffusers import DDPMPipeline, DDPMScheduler
+    """500 images of the default model: ours against DDPMPipeline with 1,000 steps in float32."""
+    from diffusers import DDPMScheduler
 
-    from pu_diffusion_pipeline.images.image_set import ImageSet
-    from pu_diffusion_pipeline.metrics.fidelity import build_extractor, extract_features, frechet_distance
+    from pu_diffusion_pipeline.metrics.fidelity import (
+        build_extractor,
+        extract_features,
+        frechet_distance,
+    )
     from pu_diffusion_pipeline.metrics.judge import Judge
 
     folder = trained_model("sampling")
@@ -314,9 +391,13 @@ def part_sampling(options: argparse.Namespace) -> dict[str, Any]:
     seconds = []
     for _ in range(3):
         begun = time.perf_counter()
-        ours = sample_images(model.unet, model.scheduler, sampling, seed=0, device="cpu", precision="bf16")
+        ours = sample_images(
+            model.unet, model.scheduler, sampling, seed=0, compute=Compute("cpu", "bf16")
+        )
         seconds.append(time.perf_counter() - begun)
-    plain = DDPMPipeline(unet=model.unet, scheduler=DDPMScheduler.from_config(model.scheduler.config))
+    plain = DDPMPipeline(
+        unet=model.unet, scheduler=DDPMScheduler.from_config(model.scheduler.config)
+    )
     plain.set_progress_bar_config(disable=True)
 
     def sample_plainly(steps: int) -> np.ndarray:
@@ -338,7 +419,9 @@ def part_sampling(options: argparse.Namespace) -> dict[str, Any]:
     real = extract_features(test, extractor, 500, "cpu")
 
     def distance(images: np.ndarray) -> float:
-        return frechet_distance(extract_features(np.ascontiguousarray(images), extractor, 500, "cpu"), real)
+        return frechet_distance(
+            extract_features(np.ascontiguousarray(images), extractor, 500, "cpu"), real
+        )
 
     return {
         "model": f"{folder.parents[2].name}, {folder.parents[1].name}, {folder.parent.name}",
@@ -379,7 +462,7 @@ def part_scaling(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def part_data(options: argparse.Namespace) -> dict[str, Any]:
-    """Share of a step that goes into finding and converting its images, and into drawing noise and timesteps."""
+    """Seconds of a step; of reading and converting its images; and of drawing noise as well."""
     settings = parameters(None, num_steps=20, checkpoint_every=100, log_every=100)
     with tempfile.TemporaryDirectory() as folder:
         np.save(Path(folder, "images.npy"), images_like(settings, 30_000))
@@ -387,24 +470,20 @@ def part_data(options: argparse.Namespace) -> dict[str, Any]:
         one = Ours(settings, images, precision="bf16")
         one.steps()
         step = statistics.median(one.steps())
-        cut = len(images) // 11
-        sets = (images[cut:], images[:cut], images[:0])
-        batches = build_batches("stratified", len(sets[0]), cut, settings.training.batch_size, 0)
+        draws = in_process.prepare(one.job, one.sets).draws
 
         def read(number: int) -> list[np.ndarray]:
-            return [part[rows] for part, rows in zip(sets, batches.at(number), strict=True)]
+            return select_rows(one.sets.images, draws.batches.for_step(number))
 
         def convert(number: int) -> None:
-            from pu_diffusion_pipeline.images.transforms import to_unit
-
             for part in read(number):
                 to_unit(torch.from_numpy(np.ascontiguousarray(part)))
 
-        def draw(number: int) -> None:
-            one.trainer.draws.at(number, read(number), None, None)
-
         timed = {}
-        for name, run in (("read and convert", convert), ("and draw noise and timesteps", draw)):
+        for name, run in (
+            ("read and convert", convert),
+            ("and draw noise and timesteps", draws.for_step),
+        ):
             seconds = []
             for number in range(200):
                 begun = time.perf_counter()
@@ -415,14 +494,14 @@ def part_data(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def part_memory(options: argparse.Namespace) -> dict[str, Any]:
-    """Peak memory of evaluating 12,247 images of 256 x 256 pixels with the ResNet-34 judge, in a process of its own."""
+    """Peak memory of evaluating 12,247 images of 256 x 256 pixels, in a process of its own."""
     command = [sys.executable, __file__, "--memory-of-evaluation", str(options.memory_images)]
     result = subprocess.run(command, check=True, capture_output=True, text=True)
     return json.loads(result.stdout.splitlines()[-1])
 
 
 class Peak:
-    """The largest memory of this process while a block runs: what it allocated, without cached pages of files."""
+    """The most memory that this process allocates in a block, without cached pages of files."""
 
     def __enter__(self) -> "Peak":
         self.most, self.running = 0, True
@@ -443,7 +522,10 @@ class Peak:
 
 
 def memory_of_evaluation(num_through_network: int) -> None:
-    """Evaluate made-up images as the nodes do; the judge's network sees some of them, the distances all features."""
+    """Evaluate made-up images as the nodes do.
+
+    The judge's network sees some of them, the distances all features.
+    """
     from pu_diffusion_pipeline.metrics.fidelity import build_extractor, distances, extract_features
     from pu_diffusion_pipeline.metrics.judge import Judge, predicted_classes
 
@@ -453,7 +535,9 @@ def memory_of_evaluation(num_through_network: int) -> None:
         images = np.lib.format.open_memmap(path, "w+", np.uint8, (count, 3, 256, 256))
         rng = np.random.default_rng(0)
         for start in range(0, count, 500):
-            images[start : start + 500] = rng.integers(0, 256, images[start : start + 500].shape, dtype=np.uint8)
+            images[start : start + 500] = rng.integers(
+                0, 256, images[start : start + 500].shape, dtype=np.uint8
+            )
         del images
         images = np.load(path, mmap_mode="r")
         judge = Judge(3, 224, 2, (0,), "resnet34").eval()
@@ -461,12 +545,24 @@ def memory_of_evaluation(num_through_network: int) -> None:
         with Peak() as peak:
             shown = images[:num_through_network]
             predicted_classes(judge, shown, batch_size)
-            features = extract_features(shown, build_extractor("judge", judge, None), batch_size, "cpu")
-            whole = features._replace(values=np.resize(features.values, (count, features.values.shape[1])))
-            whole = whole._replace(values=whole.values + rng.normal(0, 0.1, whole.values.shape).astype(np.float32))
+            features = extract_features(
+                shown, build_extractor("judge", judge, None), batch_size, "cpu"
+            )
+            whole = features._replace(
+                values=np.resize(features.values, (count, features.values.shape[1]))
+            )
+            whole = whole._replace(
+                values=whole.values + rng.normal(0, 0.1, whole.values.shape).astype(np.float32)
+            )
             distances(whole, whole, kid_subsets=100, kid_subset_size=1000, neighborhood=3)
-        print(json.dumps({"peak_bytes": peak.most, "images": count, "through_network": num_through_network,
-                          "batch_size": batch_size, "seconds": time.perf_counter() - begun}))  # fmt: skip
+        found = {
+            "peak_bytes": peak.most,
+            "images": count,
+            "through_network": num_through_network,
+            "batch_size": batch_size,
+            "seconds": time.perf_counter() - begun,
+        }
+        print(json.dumps(found))
 
 
 PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
@@ -482,8 +578,13 @@ PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
 
 def machine() -> dict[str, Any]:
     """What the numbers were measured on."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
-    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    lines = (
+        Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
+    )
+    model = next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")),
+        platform.machine(),
+    )
     return {"processor": model, "cores": os.cpu_count(), "threads": torch.get_num_threads(),
             "torch": torch.__version__, "python": platform.python_version()}  # fmt: skip
 
@@ -493,14 +594,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=8, help="of a round; the first two are not counted")
+    parser.add_argument(
+        "--steps", type=int, default=8, help="of a round; the first two are not counted"
+    )
     parser.add_argument("--no-compile", dest="compile", action="store_false")
     parser.add_argument(
         "--full-ddpm",
         action="store_true",
         help="measure the distance of DDPMPipeline's samples too: its 1,000 steps take minutes",
     )
-    parser.add_argument("--memory-images", type=int, default=1_000, help="that go through the ResNet-34")
+    parser.add_argument(
+        "--memory-images", type=int, default=1_000, help="that go through the ResNet-34"
+    )
     parser.add_argument("--memory-of-evaluation", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--profile", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--variant", help=argparse.SUPPRESS)

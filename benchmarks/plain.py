@@ -1,7 +1,7 @@
-"""What a user of diffusers would write: its tutorial's training loop, and sampling with DDPMPipeline.
+"""What a user of diffusers would write: its tutorial's training loop.
 
-https://huggingface.co/docs/diffusers/tutorials/basic_training, without accelerate, logging and the hub. It is what
-`engine.py` measures this package against.
+https://huggingface.co/docs/diffusers/tutorials/basic_training, without accelerate, logging and the
+hub. It is what `engine.py` measures this package against.
 """
 
 from collections.abc import Iterator
@@ -38,18 +38,26 @@ class Pictures(Dataset):
         return self.preprocess(self.pictures[index])
 
 
-def training_steps(model: UNet2DModel, images: np.ndarray, batch_size: int, num_steps: int) -> Iterator[float]:
+def training_steps(
+    model: UNet2DModel, images: np.ndarray, batch_size: int, num_steps: int
+) -> Iterator[float]:
     """Train in float32; yields the loss after each step."""
-    train_dataloader = DataLoader(Pictures(images), batch_size=batch_size, shuffle=True, drop_last=True)
+    train_dataloader = DataLoader(
+        Pictures(images), batch_size=batch_size, shuffle=True, drop_last=True
+    )
     noise_scheduler = DDPMScheduler(num_train_timesteps=1000)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
-    lr_scheduler = get_cosine_schedule_with_warmup(optimizer, num_warmup_steps=500, num_training_steps=num_steps)
+    lr_scheduler = get_cosine_schedule_with_warmup(
+        optimizer, num_warmup_steps=500, num_training_steps=num_steps
+    )
     model.train()
     done = 0
     while True:
         for clean_images in train_dataloader:
             noise = torch.randn(clean_images.shape)
-            timesteps = torch.randint(0, noise_scheduler.config.num_train_timesteps, (len(clean_images),))
+            timesteps = torch.randint(
+                0, noise_scheduler.config.num_train_timesteps, (len(clean_images),)
+            )
             noisy_images = noise_scheduler.add_noise(clean_images, noise, timesteps)
             noise_pred = model(noisy_images, timesteps, return_dict=False)[0]
             loss = F.mse_loss(noise_pred, noise)

@@ -1,4 +1,7 @@
-"""Shared by all tests: one thread (two runs on two cores only slow each other), the project's own configuration."""
+"""Shared by all tests: the project's own configuration, and one thread.
+
+Two runs on two cores only slow each other.
+"""
 
 import os
 
@@ -7,11 +10,15 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
 from pathlib import Path
 
 import pytest
-from kedro.framework.session import KedroSession
+from kedro.framework.project import settings
 from kedro.framework.startup import bootstrap_project
 
+from pu_diffusion_pipeline.session import ExperimentSession
+
 REPO = Path(__file__).resolve().parents[1]
-BENCHMARKS = sorted(path.parent.name for path in REPO.glob("conf/*/parameters.yml") if path.parent.name != "base")
+BENCHMARKS = sorted(
+    path.parent.name for path in REPO.glob("conf/*/parameters.yml") if path.parent.name != "base"
+)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -21,11 +28,15 @@ def _project():
 
 @pytest.fixture
 def session():
-    """A function that opens a session on the real configuration, with data paths under the given folder."""
+    """A function that opens a session on the real configuration, with data under a folder."""
 
-    def open_session(folder: Path, env: str | None = "test", **params) -> KedroSession:
-        return KedroSession.create(
-            project_path=folder, conf_source=str(REPO / "conf"), env=env, runtime_params=params, save_on_close=False
+    def open_session(folder: Path, env: str | None = "test", **params) -> ExperimentSession:
+        return settings.SESSION_CLASS.create(
+            project_path=folder,
+            conf_source=str(REPO / "conf"),
+            env=env,
+            runtime_params=params,
+            save_on_close=False,
         )
 
     return open_session
@@ -33,9 +44,11 @@ def session():
 
 @pytest.fixture
 def run(session):
-    """A function that runs a pipeline of the test benchmark with data paths under the given folder."""
+    """A function that runs a pipeline of the test benchmark, with data under a folder."""
 
-    def run_pipeline(folder: Path, pipeline: str = "__default__", env: str = "test", **params) -> None:
+    def run_pipeline(
+        folder: Path, pipeline: str = "__default__", env: str = "test", **params
+    ) -> None:
         with session(folder, env, **params) as opened:
             opened.run(pipeline_names=[pipeline])
 
@@ -46,7 +59,7 @@ def run(session):
 def finished_run(tmp_path_factory) -> Path:
     """A folder in which `kedro run --env=test` has run. Tests that change it copy it first."""
     folder = tmp_path_factory.mktemp("finished")
-    with KedroSession.create(
+    with settings.SESSION_CLASS.create(
         project_path=folder, conf_source=str(REPO / "conf"), env="test", save_on_close=False
     ) as opened:
         opened.run()

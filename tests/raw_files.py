@@ -1,6 +1,7 @@
-"""Small files in the data sets' own formats, where torchvision looks for them, and a small model as diffusers has it.
+"""Small files in the data sets' own formats, in torchvision's layout, and a small diffusers model.
 
-torchvision compares digests of the genuine files: its lists get the digests of ours, so its check still runs.
+torchvision compares digests of the genuine files: its lists get the digests of ours, so that its
+check still runs.
 """
 
 import hashlib
@@ -13,10 +14,11 @@ import torchvision.datasets as tv
 from PIL import Image
 
 CELEBA_ATTRIBUTES = (
-    "5_o_Clock_Shadow Arched_Eyebrows Attractive Bags_Under_Eyes Bald Bangs Big_Lips Big_Nose Black_Hair Blond_Hair "
-    "Blurry Brown_Hair Bushy_Eyebrows Chubby Double_Chin Eyeglasses Goatee Gray_Hair Heavy_Makeup High_Cheekbones "
-    "Male Mouth_Slightly_Open Mustache Narrow_Eyes No_Beard Oval_Face Pale_Skin Pointy_Nose Receding_Hairline "
-    "Rosy_Cheeks Sideburns Smiling Straight_Hair Wavy_Hair Wearing_Earrings Wearing_Hat Wearing_Lipstick "
+    "5_o_Clock_Shadow Arched_Eyebrows Attractive Bags_Under_Eyes Bald Bangs Big_Lips Big_Nose "
+    "Black_Hair Blond_Hair Blurry Brown_Hair Bushy_Eyebrows Chubby Double_Chin Eyeglasses "
+    "Goatee Gray_Hair Heavy_Makeup High_Cheekbones Male Mouth_Slightly_Open Mustache "
+    "Narrow_Eyes No_Beard Oval_Face Pale_Skin Pointy_Nose Receding_Hairline Rosy_Cheeks "
+    "Sideburns Smiling Straight_Hair Wavy_Hair Wearing_Earrings Wearing_Hat Wearing_Lipstick "
     "Wearing_Necklace Wearing_Necktie Young"
 )
 
@@ -40,11 +42,16 @@ def write_mnist(root: Path, draw) -> None:
     raw.mkdir(parents=True)
     for part, count in (("train", 60_000), ("t10k", 10_000)):
         (raw / f"{part}-images-idx3-ubyte").write_bytes(idx(draw(part, count)))
-        (raw / f"{part}-labels-idx1-ubyte").write_bytes(idx((np.arange(count) % 10).astype(np.uint8)))
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(
+            idx((np.arange(count) % 10).astype(np.uint8))
+        )
 
 
 def write_cifar10(root: Path, monkeypatch, sizes: list[int]) -> None:
-    """Five training batches and the test batch of the given sizes; labels count up from the batch's number."""
+    """Five training batches and the test batch of the given sizes.
+
+    Labels count up from the batch's number.
+    """
     folder = root / "cifar-10-batches-py"
     folder.mkdir()
     names = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
@@ -52,7 +59,9 @@ def write_cifar10(root: Path, monkeypatch, sizes: list[int]) -> None:
         rows = random_images(size, 32).transpose(0, 3, 1, 2).reshape(size, 3072)
         content = {"data": rows, "labels": [(number + row) % 10 for row in range(len(rows))]}
         (folder / name).write_bytes(pickle.dumps(content))
-    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": [f"class {number}" for number in range(10)]}))
+    (folder / "batches.meta").write_bytes(
+        pickle.dumps({"label_names": [f"class {number}" for number in range(10)]})
+    )
     listed = [[name, md5(folder / name)] for name in names]
     monkeypatch.setattr(tv.CIFAR10, "train_list", listed[:5])
     monkeypatch.setattr(tv.CIFAR10, "test_list", listed[5:])
@@ -66,12 +75,18 @@ def write_stl10(root: Path, monkeypatch, train: list[int], test: list[int]) -> N
     folder.mkdir()
     for part, labels in (("train", train), ("test", test), ("unlabeled", [0])):
         # The published files hold each channel column by column.
-        (folder / f"{part}_X.bin").write_bytes(random_images(len(labels), 96).transpose(0, 3, 2, 1).tobytes())
+        (folder / f"{part}_X.bin").write_bytes(
+            random_images(len(labels), 96).transpose(0, 3, 2, 1).tobytes()
+        )
         if part != "unlabeled":
             (folder / f"{part}_y.bin").write_bytes(bytes(labels))
-    listed = [[name, md5(folder / name)] for name in ("train_X.bin", "train_y.bin", "unlabeled_X.bin")]
+    listed = [
+        [name, md5(folder / name)] for name in ("train_X.bin", "train_y.bin", "unlabeled_X.bin")
+    ]
     monkeypatch.setattr(tv.STL10, "train_list", listed)
-    monkeypatch.setattr(tv.STL10, "test_list", [[name, md5(folder / name)] for name in ("test_X.bin", "test_y.bin")])
+    monkeypatch.setattr(
+        tv.STL10, "test_list", [[name, md5(folder / name)] for name in ("test_X.bin", "test_y.bin")]
+    )
 
 
 def write_celeba(root: Path, monkeypatch, partitions: list[int], male: list[int]) -> None:
@@ -87,15 +102,32 @@ def write_celeba(root: Path, monkeypatch, partitions: list[int], male: list[int]
     rows = [" ".join(f"{value:2d}" for value in [-one] * 20 + [one] + [-one] * 19) for one in male]
     count = str(len(names))
     files = {
-        "list_attr_celeba.txt": [count, f"{CELEBA_ATTRIBUTES} ", *map(" ".join, zip(names, rows, strict=True))],
+        "list_attr_celeba.txt": [
+            count,
+            f"{CELEBA_ATTRIBUTES} ",
+            *map(" ".join, zip(names, rows, strict=True)),
+        ],
         "identity_CelebA.txt": [f"{name} {number}" for number, name in enumerate(names)],
-        "list_bbox_celeba.txt": [count, "image_id x_1 y_1 width height", *(f"{name}    9  8  7  6" for name in names)],
-        "list_landmarks_align_celeba.txt": [count, "lefteye_x lefteye_y", *(f"{name} 69  109" for name in names)],
-        "list_eval_partition.txt": [f"{name} {part}" for name, part in zip(names, partitions, strict=True)],
+        "list_bbox_celeba.txt": [
+            count,
+            "image_id x_1 y_1 width height",
+            *(f"{name}    9  8  7  6" for name in names),
+        ],
+        "list_landmarks_align_celeba.txt": [
+            count,
+            "lefteye_x lefteye_y",
+            *(f"{name} 69  109" for name in names),
+        ],
+        "list_eval_partition.txt": [
+            f"{name} {part}" for name, part in zip(names, partitions, strict=True)
+        ],
     }
     for name, lines in files.items():
         (folder / name).write_text("\n".join(lines) + "\n")
-    listed = [("no id", "no digest", "img_align_celeba.zip"), *(("no id", md5(folder / name), name) for name in files)]
+    listed = [
+        ("no id", "no digest", "img_align_celeba.zip"),
+        *(("no id", md5(folder / name), name) for name in files),
+    ]
     monkeypatch.setattr(tv.CelebA, "file_list", listed)
 
 

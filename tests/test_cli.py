@@ -16,7 +16,10 @@ from pu_diffusion_pipeline.cli import parse_params
         ("beta:0.15", {"beta": 0.15}),
         ("beta=0.15", {"beta": 0.15}),
         ("beta:1e-1,seed=3", {"beta": 0.1, "seed": 3}),
-        ("training.num_steps:9, training.ema_decay:null", {"training": {"num_steps": 9, "ema_decay": None}}),
+        (
+            "training.num_steps:9, training.ema_decay:null",
+            {"training": {"num_steps": 9, "ema_decay": None}},
+        ),
         ("data.normal_classes:[1,3],seed:1", {"data": {"normal_classes": [1, 3]}, "seed": 1}),
         ("data.root=C:/x", {"data": {"root": "C:/x"}}),
         ("data.root:http://x:80/?q=1", {"data": {"root": "http://x:80/?q=1"}}),
@@ -44,7 +47,11 @@ def test_params_that_cannot_be_read_are_named(text, message):
 
 def kedro(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "-m", "kedro", *arguments], cwd=REPO, capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "kedro", *arguments],
+        cwd=REPO,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
 
 
@@ -53,17 +60,35 @@ def kedro(*arguments: str) -> subprocess.CompletedProcess:
     [
         (["--params=betta:0.15"], ["betta: unknown parameter; did you mean beta?"]),
         (["--params=beta:1"], ["beta: must be a number in [0, 1), 'estimated' or 'upper' (got 1)"]),
-        (["--params=training.num_processes:99"], ["num_processes x accumulation must divide batch_size (12)"]),
-        (["--params=training.num_processes:two"], ["num_processes: must be a whole number from 1 on, or 'external'"]),
-        (["--params=training.accumulation:5"], ["num_processes x accumulation must divide batch_size (12)"]),
+        (
+            ["--params=training.num_processes:99"],
+            ["num_processes x micro_batches must divide batch_size (12)"],
+        ),
+        (
+            ["--params=training.num_processes:two"],
+            ["num_processes: must be a whole number from 1 on, or 'external'"],
+        ),
+        (
+            ["--params=training.micro_batches:5"],
+            ["num_processes x micro_batches must divide batch_size (12)"],
+        ),
         (
             ["--params=training.batch_size:4,training.batches:mixed"],
-            ["training.batch_size must be at least 6 with mixed batches", "training.batches: stratified"],
+            [
+                "training.batch_size must be at least 6 with mixed batches",
+                "training.batches: stratified",
+            ],
         ),
-        (["--params=training.num_stepz:3"], ["training.num_stepz", "did you mean training.num_steps?"]),
+        (
+            ["--params=training.num_stepz:3"],
+            ["training.num_stepz", "did you mean training.num_steps?"],
+        ),
         (["--env=mnist_evn"], ["no benchmark 'mnist_evn'", "mnist_even"]),
         (["--pipeline=train_pv"], ["no pipeline 'train_pv'. Did you mean train_pu?"]),
-        (["--pipeline=report", "--params=seed:987654"], ["not there yet", "kedro run --pipeline=evaluate_pu"]),
+        (
+            ["--pipeline=report", "--params=seed:987654"],
+            ["not there yet", "kedro run --pipeline=evaluate_pu"],
+        ),
         (
             [
                 "--env=mnist_even_small",
@@ -75,7 +100,11 @@ def kedro(*arguments: str) -> subprocess.CompletedProcess:
     ],
 )
 def test_a_mistake_gets_one_message_and_no_traceback(arguments, expected):
-    result = kedro("run", "--env=test", *arguments) if "--env" not in arguments[0] else kedro("run", *arguments)
+    result = (
+        kedro("run", "--env=test", *arguments)
+        if "--env" not in arguments[0]
+        else kedro("run", *arguments)
+    )
     shown = result.stdout + result.stderr
     assert result.returncode in (1, 2)
     assert "Traceback" not in shown
@@ -85,18 +114,26 @@ def test_a_mistake_gets_one_message_and_no_traceback(arguments, expected):
 
 
 def test_help_and_the_list_of_pipelines_answer_at_once():
-    for arguments, expected in ((("run", "--help"), "key:value or key=value"), (("registry", "list"), "- train_pu")):
+    for arguments, expected in (
+        (("run", "--help"), "key:value or key=value"),
+        (("registry", "list"), "- train_pu"),
+    ):
         begun = time.perf_counter()
         result = kedro(*arguments)
         seconds = time.perf_counter() - begun
         assert result.returncode == 0
         assert expected in result.stdout
-        assert seconds < 5  # 0.9 s on a quiet machine; the imports of torch or diffusers alone would take longer
+        assert (
+            seconds < 5
+        )  # 0.9 s on a quiet machine; the imports of torch or diffusers alone would take longer
 
 
 def test_package_runs_as_a_module():
     result = subprocess.run(
-        [sys.executable, "-m", "pu_diffusion_pipeline", "--params=beta"], cwd=REPO, capture_output=True, text=True
+        [sys.executable, "-m", "pu_diffusion_pipeline", "--params=beta"],
+        cwd=REPO,
+        capture_output=True,
+        text=True,
     )
     assert result.returncode == 2
     assert "write key:value" in result.stderr

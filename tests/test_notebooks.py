@@ -1,4 +1,4 @@
-"""The notebooks run on a finished run and are committed without outputs."""
+"""Notebooks run on the files of a finished run, and are committed without outputs."""
 
 import shutil
 
@@ -9,25 +9,38 @@ from nbclient import NotebookClient
 from conftest import REPO
 
 NOTEBOOKS = sorted((REPO / "notebooks").glob("*.ipynb"))
+NUM_PICTURES = 5  # U, S and the samples of three methods
+TIMEOUT = 120  # seconds for a cell
+
+for_each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_is_committed_without_outputs(path):
+@for_each_notebook
+def test_a_notebook_is_committed_without_outputs(path):
     for cell in nbformat.read(path, as_version=4).cells:
         assert not cell.get("outputs")
         assert not cell.get("execution_count")
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_runs_on_a_finished_run(path, finished_run, tmp_path, monkeypatch):
+@for_each_notebook
+def test_no_line_of_a_notebook_is_above_100_columns(path):
+    for cell in nbformat.read(path, as_version=4).cells:
+        assert [line for line in cell.source.splitlines() if len(line) > 100] == []
+
+
+@for_each_notebook
+def test_a_notebook_runs_on_a_finished_run(path, finished_run, tmp_path, monkeypatch):
     for name in ("pyproject.toml", "conf"):
         (tmp_path / name).symlink_to(REPO / name)
-    (tmp_path / "src").mkdir()  # the package itself is installed
+    (tmp_path / "src").mkdir()  # Kedro looks for it; the package itself is installed
     shutil.copytree(finished_run / "data", tmp_path / "data")
     monkeypatch.setenv("KEDRO_ENV", "test")
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    pictures = [
-        output for cell in notebook.cells for output in cell.get("outputs", []) if "image/png" in output.get("data", {})
-    ]
-    assert len(pictures) == 5
+    resources = {"metadata": {"path": str(tmp_path)}}
+    NotebookClient(notebook, timeout=TIMEOUT, resources=resources).execute()
+    assert _num_pictures(notebook) == NUM_PICTURES
+
+
+def _num_pictures(notebook):
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    return sum("image/png" in output.get("data", {}) for output in outputs)

@@ -8,7 +8,8 @@ from pu_diffusion_pipeline.seeding import derive_seed, numpy_generator
 
 
 def test_a_stream_has_the_same_seed_every_time_and_on_every_machine():
-    # from pu_diffusion_pipeline.seeding import derive_seed as d; d(0, "split"), d(7, "batches", "unlabeled", 3)
+    # from pu_diffusion_pipeline.seeding import derive_seed
+    # derive_seed(0, "split"), derive_seed(7, "batches", "unlabeled", 3)
     assert derive_seed(0, "split") == 3770521055
     assert derive_seed(7, "batches", "unlabeled", 3) == 2412353616
 
@@ -23,7 +24,9 @@ def test_no_two_uses_in_a_run_share_a_seed():
     streams = [
         *itertools.product(["split", "denoiser", "pca", "folds", "judge", "judge_batches"]),
         *itertools.product(["score_model", "class_prior"], range(5)),
-        *itertools.product(["training_noise", "batches"], ["unlabeled", "labeled_sensitive"], range(50)),
+        *itertools.product(
+            ["training_noise", "batches"], ["unlabeled", "labeled_sensitive"], range(50)
+        ),
         *itertools.product(["batches"], ["union"], range(50)),
         *itertools.product(["starting_noise"], range(200)),
     ]
@@ -37,7 +40,9 @@ def test_order_of_the_words_matters():
 
 
 def test_generator_draws_the_same_numbers_for_the_same_stream():
-    one, again, other = (numpy_generator(0, name).integers(0, 2**31, 8).tolist() for name in ("a", "a", "b"))
+    one, again, other = (
+        numpy_generator(0, name).integers(0, 2**31, 8).tolist() for name in ("a", "a", "b")
+    )
     assert one == again != other
 
 
@@ -51,4 +56,8 @@ def test_global_random_state_is_left_alone():
     before = torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()
     derive_seed(0, "a")
     numpy_generator(0, "a").normal(size=5)
-    assert (torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()) == before
+    assert (
+        torch.get_rng_state().tolist(),
+        np.random.get_state()[1].tolist(),
+        random.getstate(),
+    ) == before

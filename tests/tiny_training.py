@@ -1,24 +1,28 @@
-"""A training that takes a fraction of a second, for tests of the trainer in one process and in several."""
+"""A training that takes a fraction of a second, in one process and in several."""
 
 from pathlib import Path
 
 import numpy as np
 import torch
+from diffusers import DDPMPipeline
 from omegaconf import OmegaConf
 
 from pu_diffusion_pipeline.diffusion.denoiser import build_denoiser
+from pu_diffusion_pipeline.diffusion.methods import METHODS
 from pu_diffusion_pipeline.diffusion.noising import build_noise_scheduler
-from pu_diffusion_pipeline.diffusion.objectives import build_objective
-from pu_diffusion_pipeline.diffusion.trainer import Trained, Trainer
+from pu_diffusion_pipeline.experiment.parameters import Parameters, load_parameters
+from pu_diffusion_pipeline.images.image_set import ImageSet
 from pu_diffusion_pipeline.images.synthetic import synthetic_digits
-from pu_diffusion_pipeline.methods import METHODS
-from pu_diffusion_pipeline.parameters import Parameters, load_parameters
+from pu_diffusion_pipeline.training.job import Job
+from pu_diffusion_pipeline.training.sets import TrainingSets
+from pu_diffusion_pipeline.training.train import Parts, Trained, prepare
+from pu_diffusion_pipeline.training.train import train as train_job
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 NUM_STEPS = 8
 
 
-RECIPE = {
+OPTIONS = {
     "batch_size": 8,
     "batches": "stratified",
     "num_steps": NUM_STEPS,
@@ -35,11 +39,17 @@ RECIPE = {
 
 
 def parameters(**training) -> Parameters:
-    """The parameters of the test benchmark, a tiny U-Net on images of 16 x 16 pixels, with a recipe of our own."""
-    merged = OmegaConf.merge(*(OmegaConf.load(CONF / name / "parameters.yml") for name in ("base", "test")))
+    """The test benchmark's parameters: a tiny U-Net on 16 x 16 pixels, with options of our own."""
+    merged = OmegaConf.merge(
+        *(OmegaConf.load(CONF / name / "parameters.yml") for name in ("base", "test"))
+    )
     raw = OmegaConf.to_container(merged)
-    raw["training"] |= {**RECIPE, **training}
-    raw["noise"] = {"num_train_timesteps": 50, "schedule": "linear", "prediction_type": "v_prediction"}
+    raw["training"] |= {**OPTIONS, **training}
+    raw["noise"] = {
+        "num_train_timesteps": 50,
+        "schedule": "linear",
+        "prediction_type": "v_prediction",
+    }
     raw["denoiser"] = {
         "block_out_channels": [8, 16],
         "layers_per_block": 1,
@@ -68,35 +78,54 @@ def normal_images() -> np.ndarray:
     return 255 - images()[0][:4]
 
 
-def trainer(
+def model(seed: int = 0, num_conditions: int | None = None) -> DDPMPipeline:
+    """A tiny U-Net with random weights, and its forward process."""
+    options = parameters()
+    unet = build_denoiser(options.denoiser, 16, 1, seed, num_conditions)
+    return DDPMPipeline(unet=unet, scheduler=build_noise_scheduler(**options.noise.model_dump()))
+
+
+def job(
     method: str = "pu",
-    store=None,
     seed: int = 0,
-    precision: str = "fp32",
-    device: str = "cpu",
-    objective=None,
-    options=None,
-    reduction: str = "sum",
+    objective: dict | None = None,
+    compute: dict | None = None,
+    num_conditions: int | None = None,
     **training,
-):
-    settings = parameters(**training)
-    return Trainer(
-        build_denoiser(settings.denoiser, 16, 1, seed),
-        build_noise_scheduler(**settings.noise.model_dump()),
-        objective or build_objective(method, 0.1, "non_negative", 0.2),
-        settings.training,
-        error_options={"error_space": "v_prediction", "reduction": reduction},
-        seed=seed,
-        device=device,
-        precision=precision,
-        checkpoints=store,
-        sets=METHODS[method].sets,
-        **(options or {}),
+) -> Job:
+    """A job on a model of its own; `objective` and `compute` are options that differ."""
+    options = parameters(**training)
+    return Job(
+        model(seed, num_conditions),
+        method,
+        0.1,
+        seed,
+        options.training,
+        options.objective.model_copy(update=objective or {}),
+        options.compute.model_copy(update=compute or {}),
+        "train",
     )
 
 
-def train(method: str = "pu", store=None, **options) -> Trained:
-    return trainer(method, store, **options).fit(*images(), normal_images())
+def sets(pictures=None, conditions=None) -> TrainingSets:
+    """The training sets; `conditions` of U and of S."""
+    unlabeled, sensitive = pictures or images()
+    of_unlabeled, of_sensitive = conditions or (None, None)
+    return TrainingSets(
+        ImageSet(unlabeled, conditions=of_unlabeled),
+        ImageSet(sensitive, conditions=of_sensitive),
+        None if conditions else ImageSet(normal_images()),
+    )
+
+
+def train(method: str = "pu", store=None, minimised=None, **options) -> Trained:
+    """Train a job in this process; `minimised` is an objective in place of the method's."""
+    return train_job(job(method, **options), sets(), store, objective=minimised)
+
+
+def prepared(method: str = "pu", minimised=None, **options) -> Parts:
+    """The parts of a training's loop."""
+    return prepare(job(method, **options), sets(), minimised)
 
 
 def weights(trained: Trained) -> torch.Tensor:
@@ -105,3 +134,11 @@ def weights(trained: Trained) -> torch.Tensor:
 
 def losses(trained: Trained) -> list[float]:
     return [row["loss"] for row in trained.history]
+
+
+def without_speed(history: list[dict[str, float]]) -> list[dict[str, float]]:
+    """The rows without what no two trainings share."""
+    return [
+        {name: value for name, value in row.items() if name != "images_per_second"}
+        for row in history
+    ]

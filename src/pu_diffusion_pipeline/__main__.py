@@ -1,4 +1,4 @@
-"""`python -m pu_diffusion_pipeline` and the console script: the project's command line outside `kedro`."""
+"""`python -m pu_diffusion_pipeline` and the console script: the command line without `kedro`."""
 
 from pathlib import Path
 

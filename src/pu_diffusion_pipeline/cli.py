@@ -1,9 +1,12 @@
-"""`kedro run` as users of this project type it: --params=beta:0.15 or beta=0.15; one short message for a mistake.
+"""`kedro run` as users type it: `--params=beta:0.15`, and one short message on a mistake.
 
-Kedro 1.7 takes only `key=value`; this command replaces the built-in one and hands everything else on to it.
+Kedro 1.7 takes only `key=value`. The command here has the built-in one's options with another
+parser for --params, and hands everything on to it.
 """
 
 import copy
+import difflib
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,7 +18,9 @@ from pu_diffusion_pipeline.errors import InvalidInput, ProcessFailed, TrainingDi
 
 def split_items(text: str) -> list[str]:
     """Split at commas outside brackets and quotes."""
-    items, current, depth, quote = [], "", 0, ""
+    items = [""]
+    depth = 0
+    quote = ""
     for char in text:
         if quote:
             quote = "" if char == quote else quote
@@ -25,34 +30,37 @@ def split_items(text: str) -> list[str]:
             depth += 1
         elif char in "]}":
             depth -= 1
-        elif char == "," and depth == 0:
-            items.append(current)
-            current = ""
-            continue
-        current += char
+        if char == "," and not quote and depth == 0:
+            items.append("")
+        else:
+            items[-1] += char
     if depth or quote:
         raise ValueError(f"unbalanced brackets or quotes in {text!r}")
-    return [item.strip() for item in [*items, current] if item.strip()]
+    return [item.strip() for item in items if item.strip()]
 
 
 def parse_params(text: str) -> dict[str, Any]:
-    """`a.b:1,c=[1,2]` to `{"a": {"b": 1}, "c": [1, 2]}`; the first ':' or '=' of an item splits it.
+    """`a.b:1,c=[1,2]` to `{"a": {"b": 1}, "c": [1, 2]}`.
+
+    The first ':' or '=' of an item splits it.
 
     Raises:
         ValueError: naming the item that cannot be read.
     """
-    dotlist = []
-    for item in split_items(text):
-        at = min((place for place in map(item.find, ":=") if place >= 0), default=-1)
-        key, value = item[:at].strip(), item[at + 1 :].strip()
-        if at < 0:
-            raise ValueError(f"{item!r} has no ':' or '='; write key:value")
-        if not key or not all(key.split(".")):
-            raise ValueError(f"{item!r} has an empty key")
-        if not value:
-            raise ValueError(f"{item!r} has no value; for an empty one write {key}:null")
-        dotlist.append(f"{key}={value}")
-    return _read_dotlist(dotlist)
+    return _read_dotlist([_as_dotlist(item) for item in split_items(text)])
+
+
+def _as_dotlist(item: str) -> str:
+    places = [place for place in map(item.find, ":=") if place >= 0]
+    if not places:
+        raise ValueError(f"{item!r} has no ':' or '='; write key:value")
+    key = item[: min(places)].strip()
+    value = item[min(places) + 1 :].strip()
+    if not key or not all(key.split(".")):
+        raise ValueError(f"{item!r} has an empty key")
+    if not value:
+        raise ValueError(f"{item!r} has no value; for an empty one write {key}:null")
+    return f"{key}={value}"
 
 
 def _read_dotlist(dotlist: list[str]) -> dict[str, Any]:
@@ -60,9 +68,11 @@ def _read_dotlist(dotlist: list[str]) -> dict[str, Any]:
     from yaml import YAMLError
 
     try:
-        return OmegaConf.to_container(OmegaConf.from_dotlist(dotlist))  # type: ignore[return-value]
+        parsed = OmegaConf.to_container(OmegaConf.from_dotlist(dotlist))
     except (YAMLError, OmegaConfBaseException) as error:
         raise ValueError(f"cannot read {', '.join(dotlist)}: {error}") from error
+    assert isinstance(parsed, dict)
+    return {str(name): value for name, value in parsed.items()}
 
 
 def _parse_option(ctx: click.Context, param: click.Parameter, value: Any) -> dict[str, Any]:
@@ -74,75 +84,98 @@ def _parse_option(ctx: click.Context, param: click.Parameter, value: Any) -> dic
         raise click.BadParameter(str(error), ctx=ctx, param=param) from error
 
 
-def _callback(**options: Any) -> Any:
+def _run(**options: Any) -> Any:
     from kedro.config import MissingConfigException
     from kedro.io import DatasetError
 
-    if options.get("pipeline") and not options["pipelines"]:  # the singular option is deprecated, and what users type
-        options["pipelines"], options["pipeline"] = [options["pipeline"]], None
+    _widen_output_outside_terminals()
+    if options.get("pipeline") and not options["pipelines"]:  # Kedro deprecates what users type
+        options["pipelines"] = [options["pipeline"]]
+        options["pipeline"] = None
     _check_pipelines(options["pipelines"])
+    assert kedro_run.callback is not None
     try:
         return kedro_run.callback(**options)
     except (InvalidInput, ProcessFailed, TrainingDiverged, MissingConfigException) as error:
         raise click.ClickException(str(error)) from error
     except DatasetError as error:
-        if isinstance(error.__cause__, InvalidInput | OSError):
+        if isinstance(_first_cause(error), InvalidInput | OSError):
             raise click.ClickException(str(error).strip()) from error
         raise
 
 
+def _widen_output_outside_terminals() -> None:
+    """In a file or a pipe, rich would break lines at 80 columns."""
+    import rich
+
+    if not rich.get_console().is_terminal:
+        rich.reconfigure(width=180)
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
 def _check_pipelines(names: Any) -> None:
     """Refuse an unknown pipeline by name, with the known ones."""
-    import difflib
-
-    from pu_diffusion_pipeline.pipeline_registry import pipeline_names
+    from pu_diffusion_pipeline.pipeline_registry import pipeline_names, register_pipelines
 
     for name in names or ():
-        if name not in (known := pipeline_names()):
+        if name not in register_pipelines():
+            known = pipeline_names()
             close = difflib.get_close_matches(name, known, n=1)
             hint = f" Did you mean {close[0]}?" if close else ""
             raise click.BadParameter(f"no pipeline {name!r}.{hint} There are: {', '.join(known)}")
 
 
-run = copy.copy(kedro_run)
-run.callback = _callback
-run.params = [copy.copy(option) for option in kedro_run.params]
-for _option in run.params:
-    if _option.name == "params":
-        _option.callback = _parse_option
-        _option.help = "Parameters to override: key:value or key=value, separated by commas; nested keys as a.b:1."
-    if _option.name == "env":
-        _option.help = "Benchmark: a folder of conf/, such as mnist_even. Default: the embedded digits."
+def _option(option: click.Parameter) -> click.Parameter:
+    """An option of Kedro's command, with our parser and help where they differ."""
+    option = copy.copy(option)
+    if option.name == "params":
+        option.callback = _parse_option
+    if isinstance(option, click.Option) and option.name in HELP:
+        option.help = HELP[option.name]
+    return option
+
+
+HELP = {
+    "params": "Parameters to override: key:value or key=value, separated by commas; nested keys "
+    "as a.b:1.",
+    "env": "Benchmark: a folder of conf/, such as mnist_even. Default: the embedded digits.",
+}
+run = click.Command(
+    "run", callback=_run, params=[_option(one) for one in kedro_run.params], help=kedro_run.help
+)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("target")
-@click.option("--rows", default="", help="Benchmarks, separated by commas. Default: all of the paper's.")
+@click.option("--rows", default="", help="Benchmarks, separated by commas. Default: the paper's.")
 @click.option("--seeds", default="0-4", show_default=True, help="Such as 0-4 or 0,2,5.")
 @click.option("--betas", default="", help="Figure 4: such as 0,0.05,0.1.")
-@click.option("--small", is_flag=True, help="Take the benchmarks with the small denoiser: minutes on a CPU.")
-@click.option("--params", default="", callback=_parse_option, help="As for `kedro run`; for every run.")
+@click.option("--small", is_flag=True, help="Benchmarks with the small denoiser: minutes on a CPU.")
+@click.option(
+    "--params", default="", callback=_parse_option, help="As for `kedro run`; each run's."
+)
 @click.option("--yes", is_flag=True, help="Do not ask before running.")
-def reproduce(target: str, rows: str, seeds: str, betas: str, small: bool, params: dict[str, Any], yes: bool) -> None:
+def reproduce(target: str, params: dict[str, Any], yes: bool, **options: Any) -> None:
     """Make the runs of a table or figure of the paper that are missing, and render it.
 
     TARGET is one of table2, table3, table4, table5, figure1, figure2, figure3, figure4.
     """
-    from pathlib import Path
-
     from kedro.utils import find_kedro_project
 
+    from pu_diffusion_pipeline.reproduction.arguments import parse_request
     from pu_diffusion_pipeline.reproduction.command import reproduce_target
 
+    project = find_kedro_project(Path.cwd()) or Path.cwd()
+    conf = project / "conf"
     try:
         reproduce_target(
-            target,
-            [row.strip() for row in rows.split(",") if row.strip()],
-            seeds,
-            betas,
-            small=small,
-            parameters=params,
-            project=find_kedro_project(Path.cwd()) or Path.cwd(),
+            parse_request(target, parameters=params, conf=conf, **options),
+            project=project,
             confirm=(lambda text: None) if yes else (lambda text: click.confirm(text, abort=True)),
             say=click.echo,
         )

@@ -1,13 +1,13 @@
-"""Exceptions whose text the command line shows without a traceback."""
+"""Exceptions that the command line shows as one message, without a traceback."""
 
 
 class InvalidInput(ValueError):
-    """A user's mistake: names the field, what was expected and what came."""
+    """A user's mistake. Names the field, what was expected and what was given."""
 
 
 class ProcessFailed(RuntimeError):
-    """A process of a training over several has ended early; says which, how, and how to go on."""
+    """A worker of a multi-process training exited early. Says which, how, and how to go on."""
 
 
 class TrainingDiverged(RuntimeError):
-    """The loss is no longer finite; names the step and the last good checkpoint."""
+    """The loss is not finite any more. Names the step and the last good checkpoint."""

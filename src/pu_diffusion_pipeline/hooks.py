@@ -1,4 +1,4 @@
-"""Checks before any work: parameters, inputs that must be there, folders that must be writable."""
+"""What happens around the nodes: refusals before the first one, and provenance."""
 
 import logging
 import tempfile
@@ -10,18 +10,30 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
+from pu_diffusion_pipeline.datasets.files import RecordDataset
+from pu_diffusion_pipeline.datasets.work_folders import WorkFolderDataset
 from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.experiment.claims import Claim, refuse_others
+from pu_diffusion_pipeline.experiment.identity import made_with, refuse_differences
+from pu_diffusion_pipeline.experiment.parameters import Parameters
+from pu_diffusion_pipeline.experiment.requirements import refuse_unmet
+from pu_diffusion_pipeline.experiment.software import software
 
 log = logging.getLogger(__name__)
 
 
-class CheckParameters:
-    """Refuses unknown and out-of-range parameters."""
+class CheckRequirements:
+    """Refuses a run whose nodes cannot work with its parameters."""
 
     @hook_impl
     def after_context_created(self, context: Any) -> None:
-        """Check the whole of parameters.yml with the run-time overrides."""
-        context.config_loader.checked_parameters()
+        """Check the parameters and keep them."""
+        self._parameters: Parameters = context.config_loader.final_parameters()
+
+    @hook_impl
+    def before_pipeline_run(self, pipeline: Pipeline) -> None:
+        """Ask each node's requirement."""
+        refuse_unmet((node.name for node in pipeline.nodes), self._parameters)
 
 
 class CheckFiles:
@@ -30,22 +42,97 @@ class CheckFiles:
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Check the pipeline's free inputs and the folders of its outputs."""
-        missing = [name for name in sorted(pipeline.inputs()) if not _is_parameter(name) and not catalog.exists(name)]
+        missing = [name for name in sorted(pipeline.inputs()) if _is_missing(catalog, name)]
         if missing:
-            lines = [f"  {name} ({_path(catalog, name)}): made by {_maker(name)}" for name in missing]
+            lines = [f"  {name} ({_path(catalog, name)}): {_way_to(name)}" for name in missing]
             raise InvalidInput("These are not there yet:\n" + "\n".join(lines))
         for name in sorted(pipeline.all_outputs()):
             if path := _path(catalog, name):
                 _check_writable(path)
 
 
+class Provenance:
+    """Writes down what artifacts are made with, and refuses those made with something else.
+
+    Each run folder is claimed by its stage's parameters (`experiment/claims.py`). Records and
+    whatever has a manifest also carry their parameters and the software that made them.
+    """
+
+    @hook_impl
+    def after_context_created(self, context: Any) -> None:
+        """Keep the parameters."""
+        self._parameters: Parameters = context.config_loader.final_parameters()
+
+    @hook_impl
+    def after_catalog_created(self, catalog: DataCatalog, conf_catalog: dict[str, Any]) -> None:
+        """Find each data set's claim."""
+        self._catalog = catalog
+        self._claims = {
+            name: self._claim(**entry["metadata"]["claim"])
+            for name, entry in conf_catalog.items()
+            if "claim" in entry.get("metadata", {})
+        }
+
+    def _claim(self, stage: str, method: str | None, path: str) -> Claim:
+        return Claim(Path(path), stage, method, made_with(self._parameters, stage, method))
+
+    @hook_impl
+    def before_pipeline_run(self, pipeline: Pipeline) -> None:
+        """Refuse folders that were made with other parameters, before any work."""
+        touched = {self._claims[name].path for name in pipeline.datasets() if name in self._claims}
+        held = {
+            claim.path: claim
+            for name, claim in self._claims.items()
+            if claim.path in touched and self._catalog.exists(name)
+        }
+        refuse_others(held.values())
+
+    @hook_impl
+    def before_node_run(self, node: Node) -> None:
+        """Claim the folders that the node writes to."""
+        for claim in {
+            self._claims[name].path: self._claims[name] for name in self._made_by(node)
+        }.values():
+            if claim.recorded() != claim.made_with:
+                claim.write()
+
+    def _made_by(self, node: Node) -> list[str]:
+        return [name for name in node.outputs if name in self._claims]
+
+    @hook_impl
+    def before_dataset_saved(self, dataset_name: str, data: Any) -> None:
+        """Add what it was made with to a record or a manifest."""
+        record = self._record(dataset_name, data)
+        if record is not None:
+            record["settings"] = self._claims[dataset_name].made_with
+            record.update(software())
+
+    @hook_impl
+    def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:
+        """Refuse an artifact that somebody put there from another run."""
+        record = self._record(dataset_name, data)
+        if record is not None and "settings" in record:
+            claim = self._claims[dataset_name]
+            refuse_differences(
+                record["settings"], claim.made_with, f"{dataset_name} ({claim.folder})"
+            )
+
+    def _record(self, name: str, data: Any) -> dict[str, Any] | None:
+        if name not in self._claims:
+            return None
+        if isinstance(self._catalog.get(name), RecordDataset):
+            return data
+        return getattr(data, "manifest", None)
+
+
 class NameNodes:
-    """Says which node runs, with its namespace: kedro's own lines list every input and output instead."""
+    """Logs which node runs; Kedro's own lines list every input and output instead."""
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline) -> None:
         """Count the nodes."""
-        self._total, self._begun = len(pipeline.nodes), 0
+        self._total = len(pipeline.nodes)
+        self._begun = 0
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
@@ -54,24 +141,33 @@ class NameNodes:
         log.info("[%d/%d] %s", self._begun, self._total, node.name)
 
 
-def _is_parameter(name: str) -> bool:
-    return name == "parameters" or name.startswith("params:")
+def _is_missing(catalog: DataCatalog, name: str) -> bool:
+    if name == "parameters" or name.startswith("params:"):
+        return False
+    return not isinstance(catalog.get(name), WorkFolderDataset) and not catalog.exists(name)
 
 
 def _path(catalog: DataCatalog, name: str) -> Path | None:
-    path = getattr(catalog.get(name), "_filepath", None)
+    path = getattr(catalog.get(name), "filepath", None)
     return None if path is None else Path(path)
 
 
-def _maker(name: str) -> str:
-    """The command that makes a data set: the smallest registered pipeline that has it among its outputs."""
+def _way_to(name: str) -> str:
+    """The command that makes a data set: the smallest registered pipeline that has it as output."""
     from kedro.framework.project import pipelines
 
     pipelines.set_requested(None)
-    makers = {key: value for key, value in pipelines.items() if name in value.all_outputs()}
-    if not makers:
-        return "no pipeline of this project"
-    return f"kedro run --pipeline={min(makers, key=lambda key: len(makers[key].nodes))} (same --env and --params)"
+    sizes = {
+        key: len(pipeline.nodes)
+        for key, pipeline in pipelines.items()
+        if name in pipeline.all_outputs() and "." not in key
+    }
+    if not sizes:
+        return "made by no pipeline of this project"
+    return (
+        f"made by kedro run --pipeline={min(sizes, key=sizes.__getitem__)} "
+        "(same --env and --params)"
+    )
 
 
 def _check_writable(path: Path) -> None:

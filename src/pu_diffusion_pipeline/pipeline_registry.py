@@ -1,10 +1,17 @@
-"""The pipelines a user can name. Explicit, because names such as `train_pu` are made of parts."""
+"""The pipelines a user can name. Explicit, because names such as `train_pu` are made of parts.
 
+A few depend on parameters: with `beta: estimated` they include the class prior, with `watch.every`
+the judge. Those forms are registered as `<name>.estimated`, `<name>.watched` and
+`<name>.estimated.watched`; `session.ExperimentSession` chooses among them.
+"""
+
+import warnings
 from collections.abc import Iterable
+from itertools import product
 
 from kedro.pipeline import Pipeline
 
-from pu_diffusion_pipeline.methods import DEFAULT_METHODS, METHODS
+from pu_diffusion_pipeline.diffusion.methods import DEFAULT_METHODS, METHODS
 from pu_diffusion_pipeline.pipelines import (
     classifier,
     data_engineering,
@@ -15,46 +22,99 @@ from pu_diffusion_pipeline.pipelines import (
     training,
 )
 
+ESTIMATED = ".estimated"
+WATCHED = ".watched"
+
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Name to pipeline. `train_*`, `pretrain`, `prior_estimation` and `train_classifier` include what they need;
+    """Name to pipeline.
+
+    `train_*`, `pretrain`, `prior_estimation` and `train_classifier` include what they need;
     `sample*`, `evaluate*`, `report` and `summarize` start from what is saved.
-    """  # fmt: skip
-    data, prior, judge = (part.create_pipeline() for part in (data_engineering, prior_estimation, classifier))
-    initial, pretrain = training.create_initial_pipeline(), training.create_pretraining_pipeline()
-    upstream = data + prior + initial + data_engineering.create_oracle_pipeline()
-    reference = evaluation.create_reference_pipeline()
-    train = {name: training.create_pipeline(name, method) for name, method in METHODS.items() if method.trains}
-    sample = {name: sampling.create_pipeline(name, method.trains) for name, method in METHODS.items()}
-    evaluate = {name: evaluation.create_pipeline(name) for name in METHODS}
+    """
+    with warnings.catch_warnings():
+        # Kedro's note to users of namespaces: nothing that a user of this project can act on.
+        warnings.filterwarnings("ignore", message=r".*dataset names contain '\.' characters.*")
+        pipelines = _pipelines(is_estimated=False, is_watched=False)
+        for is_estimated, is_watched in product((False, True), repeat=2):
+            suffix = ESTIMATED * is_estimated + WATCHED * is_watched
+            found = _pipelines(is_estimated, is_watched).items()
+            pipelines |= {
+                name + suffix: pipeline
+                for name, pipeline in found
+                if _is_new(name, pipeline, suffix, pipelines)
+            }
+    return pipelines
 
-    def with_what_it_needs(pipeline: Pipeline) -> Pipeline:
-        return (upstream + pipeline).to_outputs(*pipeline.outputs())
 
-    def everything(methods: Iterable[str]) -> Pipeline:
-        methods = list(methods)
-        trained = [train[name] for name in methods if name in train]
-        stages = [*trained, *(sample[name] for name in methods), *(evaluate[name] for name in methods)]
-        return data + prior + initial + judge + reference + _sum(stages) + reporting.create_pipeline(methods)
+def _is_new(name: str, pipeline: Pipeline, suffix: str, known: dict[str, Pipeline]) -> bool:
+    """Whether the form differs from the ones with fewer suffixes."""
+    simpler = {name, *(name + part for part in (ESTIMATED, WATCHED) if part != suffix)}
+    return all(
+        set(pipeline.nodes) != set(known[other].nodes) for other in simpler if other in known
+    )
 
+
+def _pipelines(is_estimated: bool, is_watched: bool) -> dict[str, Pipeline]:
+    parts = _Parts(is_estimated, is_watched)
+    needs = parts.with_what_it_needs
+    defaults = DEFAULT_METHODS
     return {
-        "data_engineering": data,
-        "prior_estimation": with_what_it_needs(prior),
-        "train_classifier": with_what_it_needs(judge),
-        "pretrain": with_what_it_needs(pretrain),
-        **{f"train_{name}": with_what_it_needs(pipeline) for name, pipeline in train.items()},
-        "train": with_what_it_needs(_sum(train[name] for name in DEFAULT_METHODS)),
-        **{f"sample_{name}": pipeline if name in train else initial + pipeline for name, pipeline in sample.items()},
-        "sample": _sum(sample[name] for name in DEFAULT_METHODS),
-        **{f"evaluate_{name}": reference + pipeline for name, pipeline in evaluate.items()},
-        "evaluate": reference + _sum(evaluate[name] for name in DEFAULT_METHODS),
-        "report": reporting.create_pipeline(DEFAULT_METHODS),
+        "data_engineering": parts.data,
+        "prior_estimation": needs(parts.prior),
+        "train_classifier": needs(parts.judge),
+        "reference_features": parts.reference,
+        "pretrain": needs(training.create_pretraining_pipeline()),
+        **{f"train_{name}": needs(pipeline) for name, pipeline in parts.train.items()},
+        "train": needs(_sum(parts.train[name] for name in defaults)),
+        **{f"sample_{name}": parts.sample_saved(name) for name in METHODS},
+        "sample": _sum(parts.sample[name] for name in defaults),
+        **{f"evaluate_{name}": pipeline for name, pipeline in parts.evaluate.items()},
+        "evaluate": _sum(parts.evaluate[name] for name in defaults),
+        "report": reporting.create_pipeline(defaults),
         "summarize": reporting.create_summary_pipeline(),
         "figure1": reporting.create_figure1_pipeline(),
         "figure4": reporting.create_figure4_pipeline(),
-        "finetune": everything(["pretrained", *DEFAULT_METHODS]),
-        "__default__": everything(DEFAULT_METHODS),
+        "finetune": parts.everything(["pretrained", *defaults]),
+        "__default__": parts.everything(defaults),
     }
+
+
+class _Parts:
+    """The pipelines that the registered ones are made of."""
+
+    def __init__(self, is_estimated: bool, is_watched: bool) -> None:
+        self.data = data_engineering.create_pipeline()
+        self.prior = prior_estimation.create_pipeline()
+        self.beta = prior_estimation.create_beta_pipeline(is_estimated)
+        self.initial = training.create_initial_pipeline()
+        self.judge = classifier.create_pipeline()
+        self.reference = classifier.create_reference_pipeline()
+        self.train = {
+            name: training.create_pipeline(name, method, is_watched)
+            for name, method in METHODS.items()
+            if method.trains
+        }
+        self.sample = {
+            name: sampling.create_pipeline(name, method.trains) for name, method in METHODS.items()
+        }
+        self.evaluate = {name: evaluation.create_pipeline(name) for name in METHODS}
+
+    def with_what_it_needs(self, pipeline: Pipeline) -> Pipeline:
+        oracle = data_engineering.create_oracle_pipeline()
+        upstream = self.data + self.prior + self.beta + self.initial + oracle
+        return (upstream + pipeline).to_outputs(*pipeline.outputs())
+
+    def sample_saved(self, name: str) -> Pipeline:
+        return self.sample[name] if name in self.train else self.initial + self.sample[name]
+
+    def everything(self, methods: Iterable[str]) -> Pipeline:
+        methods = list(methods)
+        trained = [self.train[name] for name in methods if name in self.train]
+        sampled = [self.sample[name] for name in methods]
+        evaluated = [self.evaluate[name] for name in methods]
+        shared = self.data + self.prior + self.beta + self.initial + self.judge
+        return shared + _sum([*trained, *sampled, *evaluated]) + reporting.create_pipeline(methods)
 
 
 def _sum(pipelines: Iterable[Pipeline]) -> Pipeline:
@@ -62,5 +122,5 @@ def _sum(pipelines: Iterable[Pipeline]) -> Pipeline:
 
 
 def pipeline_names() -> list[str]:
-    """The names, for messages."""
-    return sorted(register_pipelines())
+    """The names that users type, for messages."""
+    return sorted(name for name in register_pipelines() if "." not in name)

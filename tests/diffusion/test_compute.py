@@ -44,7 +44,9 @@ def test_a_device_that_is_there_is_used(machine):
 @pytest.mark.parametrize("device", ["cuda", "mps"])
 def test_a_device_that_is_not_there_is_refused(machine, device):
     machine()
-    with pytest.raises(InvalidInput, match=rf"compute\.device is {device}, but this machine has none"):
+    with pytest.raises(
+        InvalidInput, match=rf"compute\.device is {device}, but this machine has none"
+    ):
         resolve_device(device)
 
 

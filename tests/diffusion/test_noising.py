@@ -56,9 +56,14 @@ def target(prediction_type: str, clean_images: torch.Tensor, noise: torch.Tensor
 
 
 def error_by_hand(predicts: str, space: str, predicted, clean_images, noise) -> np.ndarray:
-    """|| predicted - true ||^2 of eps or v, through the eps and x0 that the prediction stands for, in float64."""
+    """|| predicted - true ||^2 of eps or v, in float64.
+
+    Through the eps and x0 that the prediction stands for.
+    """
     signal, sigma = scales()
-    predicted, clean_images, noise = (tensor.double().numpy() for tensor in (predicted, clean_images, noise))
+    predicted, clean_images, noise = (
+        tensor.double().numpy() for tensor in (predicted, clean_images, noise)
+    )
     noisy_images = signal * clean_images + sigma * noise
     if predicts == "epsilon":
         epsilon, sample = predicted, (noisy_images - sigma * predicted) / signal
@@ -76,11 +81,19 @@ def error_by_hand(predicts: str, space: str, predicted, clean_images, noise) -> 
 
 @pytest.mark.parametrize("space", SPACES)
 @pytest.mark.parametrize("predicts", PREDICTIONS)
-def test_error_is_the_squared_difference_of_what_the_prediction_stands_for(predicts, space, images_and_noise):
+def test_error_is_the_squared_difference_of_what_the_prediction_stands_for(
+    predicts, space, images_and_noise
+):
     clean_images, noise = images_and_noise
     predicted = torch.randn(SHAPE, generator=torch.Generator().manual_seed(1))
     error = denoising_error(
-        Answers(predicted), scheduler(predicts), clean_images, noise, STEPS, error_space=space, reduction="sum"
+        Answers(predicted),
+        scheduler(predicts),
+        clean_images,
+        noise,
+        STEPS,
+        error_space=space,
+        reduction="sum",
     )
     assert error.shape == (len(STEPS),)
     assert error.dtype == torch.float32
@@ -93,7 +106,9 @@ def test_error_is_the_squared_difference_of_what_the_prediction_stands_for(predi
 @pytest.mark.parametrize("predicts", PREDICTIONS)
 def test_a_faultless_denoiser_has_no_error(predicts, space, images_and_noise):
     answers = Answers(target(predicts, *images_and_noise))
-    error = denoising_error(answers, scheduler(predicts), *images_and_noise, STEPS, error_space=space)
+    error = denoising_error(
+        answers, scheduler(predicts), *images_and_noise, STEPS, error_space=space
+    )
     np.testing.assert_allclose(error, 0, atol=1e-9)
 
 
@@ -101,14 +116,18 @@ def test_a_faultless_denoiser_has_no_error(predicts, space, images_and_noise):
 def test_errors_on_v_and_on_eps_differ_by_the_factor_alpha_bar(predicts, images_and_noise):
     predicted = torch.randn(SHAPE, generator=torch.Generator().manual_seed(1))
     on_epsilon, on_v = (
-        denoising_error(Answers(predicted), scheduler(predicts), *images_and_noise, STEPS, error_space=space)
+        denoising_error(
+            Answers(predicted), scheduler(predicts), *images_and_noise, STEPS, error_space=space
+        )
         for space in SPACES
     )
     np.testing.assert_allclose(on_v * scales()[0].flatten() ** 2, on_epsilon, rtol=1e-4)
 
 
 @pytest.mark.parametrize("predicts", PREDICTIONS)
-def test_error_does_not_depend_on_how_the_same_denoiser_is_parameterised(predicts, images_and_noise):
+def test_error_does_not_depend_on_how_the_same_denoiser_is_parameterised(
+    predicts, images_and_noise
+):
     clean_images, noise = images_and_noise
     signal, sigma = (torch.from_numpy(scale).float() for scale in scales())
     wrong = 0.3 * torch.randn(SHAPE, generator=torch.Generator().manual_seed(1))  # of eps
@@ -121,7 +140,9 @@ def test_error_does_not_depend_on_how_the_same_denoiser_is_parameterised(predict
 def test_sum_is_the_mean_times_the_number_of_pixels(images_and_noise):
     predicted = torch.zeros(SHAPE)
     total, mean = (
-        denoising_error(Answers(predicted), scheduler(), *images_and_noise, STEPS, reduction=reduction)
+        denoising_error(
+            Answers(predicted), scheduler(), *images_and_noise, STEPS, reduction=reduction
+        )
         for reduction in ("sum", "mean")
     )
     np.testing.assert_allclose(total, mean * 2 * 4 * 4, rtol=1e-6)
@@ -132,7 +153,9 @@ def test_denoiser_sees_the_noisy_images_and_timesteps_of_diffusers(images_and_no
     answers = Answers(torch.zeros(SHAPE))
     denoising_error(answers, scheduler(), *images_and_noise, STEPS)
     noisy_images, timesteps = answers.saw
-    np.testing.assert_allclose(noisy_images, scheduler().add_noise(*images_and_noise, STEPS), atol=1e-6)
+    np.testing.assert_allclose(
+        noisy_images, scheduler().add_noise(*images_and_noise, STEPS), atol=1e-6
+    )
     assert torch.equal(timesteps, STEPS)
 
 
@@ -150,7 +173,9 @@ def test_error_is_finite_at_the_end_of_a_schedule_that_keeps_almost_no_signal():
     signal, sigma = signal_and_noise_scale(noise_scheduler, last)
     predicted = signal * noise - sigma * clean_images + 0.25
     on_epsilon, on_v = (
-        denoising_error(Answers(predicted), noise_scheduler, clean_images, noise, last, error_space=space)
+        denoising_error(
+            Answers(predicted), noise_scheduler, clean_images, noise, last, error_space=space
+        )
         for space in SPACES
     )
     assert float(on_v) == pytest.approx(16 * 0.25**2)
@@ -172,14 +197,21 @@ def test_scheduler_is_the_one_asked_for():
 
 
 def test_an_unknown_prediction_type_is_refused(images_and_noise):
-    with pytest.raises(InvalidInput, match=r"noise\.prediction_type must be .*got 'flow'"):
+    with pytest.raises(InvalidInput, match=r"prediction_type must be .*got 'flow'"):
         denoising_error(Answers(torch.zeros(SHAPE)), scheduler("flow"), *images_and_noise, STEPS)
 
 
-@pytest.mark.parametrize("option", [{"error_space": "sample"}, {"reduction": "average"}], ids=["space", "reduction"])
+@pytest.mark.parametrize(
+    "option", [{"error_space": "sample"}, {"reduction": "average"}], ids=["space", "reduction"]
+)
 def test_an_unknown_option_is_refused_instead_of_taken_for_a_known_one(option, images_and_noise):
-    with pytest.raises(InvalidInput, match=rf"objective\.{next(iter(option))} must be .*{next(iter(option.values()))}"):
-        denoising_error(Answers(torch.zeros(SHAPE)), scheduler(), *images_and_noise, STEPS, **option)
+    with pytest.raises(
+        InvalidInput,
+        match=rf"^{next(iter(option))} must be .*{next(iter(option.values()))}",
+    ):
+        denoising_error(
+            Answers(torch.zeros(SHAPE)), scheduler(), *images_and_noise, STEPS, **option
+        )
 
 
 def draw(kind: str, count: int, num_timesteps: int = NUM_TIMESTEPS, seed: int = 0) -> torch.Tensor:
@@ -216,7 +248,9 @@ def test_no_images_get_no_timesteps(kind):
 @quick
 @given(st.integers(1, 40), st.integers(2, 60), st.integers(0, 9))
 def test_stratified_timesteps_are_one_from_each_equal_part_of_the_range(count, num_timesteps, seed):
-    for part, timestep in enumerate(sorted(draw("stratified", count, num_timesteps, seed).tolist())):
+    for part, timestep in enumerate(
+        sorted(draw("stratified", count, num_timesteps, seed).tolist())
+    ):
         assert part * num_timesteps // count <= timestep < (part + 1) * num_timesteps / count
 
 

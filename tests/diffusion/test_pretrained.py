@@ -1,4 +1,4 @@
-"""Models to start from: folders as diffusers writes them, as the first hub models have them, and unfit ones."""
+"""Models to start from: as diffusers writes them, as the first hub models are, and unfit ones."""
 
 import json
 import shutil
@@ -8,12 +8,12 @@ import pytest
 import torch
 from diffusers import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler, UNet2DModel
 
+from pu_diffusion_pipeline.diffusion.options import NoiseOptions
 from pu_diffusion_pipeline.diffusion.pretrained import find_folder, load_pretrained
 from pu_diffusion_pipeline.errors import InvalidInput
-from pu_diffusion_pipeline.parameters import Noise
 from raw_files import tiny_unet
 
-NOISE = Noise(num_train_timesteps=50, schedule="linear", prediction_type="epsilon")
+NOISE = NoiseOptions(num_train_timesteps=50, schedule="linear", prediction_type="epsilon")
 
 
 def denoiser() -> UNet2DModel:
@@ -32,7 +32,11 @@ def flat_folder(folder: Path, pickled: bool) -> Path:
     """As the first hub models have it: everything in one folder, weights perhaps as a pickle."""
     flat = folder.parent / "flat"
     flat.mkdir()
-    for path in (folder / "model_index.json", folder / "unet/config.json", folder / "scheduler/scheduler_config.json"):
+    for path in (
+        folder / "model_index.json",
+        folder / "unet/config.json",
+        folder / "scheduler/scheduler_config.json",
+    ):
         shutil.copy(path, flat)
     if pickled:
         torch.save(denoiser().state_dict(), flat / "diffusion_pytorch_model.bin")
@@ -41,8 +45,10 @@ def flat_folder(folder: Path, pickled: bool) -> Path:
     return flat
 
 
-def load(name, image_size: int = 16, channels: int = 3, noise: Noise = NOISE, **options):
-    return load_pretrained(str(name), image_size=image_size, channels=channels, noise=noise, **options)
+def load(name, image_size: int = 16, channels: int = 3, noise: NoiseOptions = NOISE, **options):
+    return load_pretrained(
+        str(name), image_size=image_size, channels=channels, noise=noise, **options
+    )
 
 
 def same_weights(one, other) -> bool:
@@ -58,7 +64,9 @@ def test_a_folder_gives_its_weights_and_its_forward_process(folder):
 
 
 def test_the_scheduler_of_another_pipeline_becomes_the_one_of_training(tmp_path):
-    DDIMPipeline(unet=denoiser(), scheduler=DDIMScheduler(num_train_timesteps=50)).save_pretrained(tmp_path / "model")
+    DDIMPipeline(unet=denoiser(), scheduler=DDIMScheduler(num_train_timesteps=50)).save_pretrained(
+        tmp_path / "model"
+    )
     assert type(load(tmp_path / "model")[1]) is DDPMScheduler
 
 
@@ -80,7 +88,9 @@ class Harmful:
         return (Path.touch, (Path("harmed"),))
 
 
-def test_a_pickle_that_holds_more_than_tensors_is_refused_and_not_run(folder, monkeypatch, tmp_path):
+def test_a_pickle_that_holds_more_than_tensors_is_refused_and_not_run(
+    folder, monkeypatch, tmp_path
+):
     monkeypatch.chdir(tmp_path)
     flat = flat_folder(folder, pickled=True)
     torch.save({"weight": Harmful()}, flat / "diffusion_pytorch_model.bin")
@@ -95,9 +105,18 @@ def test_a_pickle_that_holds_more_than_tensors_is_refused_and_not_run(folder, mo
         ({"image_size": 32}, r"data\.image_size: 32, the model has 16: set it to 16"),
         ({"channels": 1}, r"data\.channels: 1, the model has 3: set it to 3"),
         ({"num_conditions": 10}, r"data\.num_conditions: 10, the model has None"),
-        ({"noise": NOISE.model_copy(update={"schedule": "squaredcos_cap_v2"})}, r"noise\.schedule: .*set it to linear"),
-        ({"noise": NOISE.model_copy(update={"prediction_type": "sample"})}, r"noise\.prediction_type"),
-        ({"noise": NOISE.model_copy(update={"num_train_timesteps": 1000})}, r"noise\.num_train_timesteps: 1000"),
+        (
+            {"noise": NOISE.model_copy(update={"schedule": "squaredcos_cap_v2"})},
+            r"noise\.schedule: .*set it to linear",
+        ),
+        (
+            {"noise": NOISE.model_copy(update={"prediction_type": "sample"})},
+            r"noise\.prediction_type",
+        ),
+        (
+            {"noise": NOISE.model_copy(update={"num_train_timesteps": 1000})},
+            r"noise\.num_train_timesteps: 1000",
+        ),
     ],
 )
 def test_a_model_that_does_not_fit_is_refused_saying_what_to_change(folder, options, message):
@@ -120,7 +139,10 @@ def test_a_failing_download_is_refused_saying_how_to_do_without(monkeypatch):
         raise ConnectionError("Name or service not known")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", no_network)
-    with pytest.raises(InvalidInput, match=r"google/ddpm-cifar10-32 .*could not be downloaded.*not known.*--local-dir"):
+    with pytest.raises(
+        InvalidInput,
+        match=r"google/ddpm-cifar10-32 .*could not be downloaded.*not known.*--local-dir",
+    ):
         load("google/ddpm-cifar10-32")
 
 
@@ -147,9 +169,14 @@ def test_a_folder_that_is_no_pipeline_is_refused(tmp_path):
 
 def test_a_pipeline_of_another_kind_is_refused_naming_it(folder):
     index = json.loads((folder / "model_index.json").read_text())
-    index |= {"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"]}
+    index |= {
+        "_class_name": "StableDiffusionPipeline",
+        "unet": ["diffusers", "UNet2DConditionModel"],
+    }
     (folder / "model_index.json").write_text(json.dumps(index))
-    with pytest.raises(InvalidInput, match="StableDiffusionPipeline whose unet is UNet2DConditionModel"):
+    with pytest.raises(
+        InvalidInput, match="StableDiffusionPipeline whose unet is UNet2DConditionModel"
+    ):
         load(folder)
 
 

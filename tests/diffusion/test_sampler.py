@@ -6,11 +6,16 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from pu_diffusion_pipeline.diffusion.compute import Compute
 from pu_diffusion_pipeline.diffusion.denoiser import build_denoiser
 from pu_diffusion_pipeline.diffusion.noising import build_noise_scheduler
-from pu_diffusion_pipeline.diffusion.sampler import balanced_conditions, build_sampler, sample_images
+from pu_diffusion_pipeline.diffusion.options import DenoiserOptions, SamplingOptions
+from pu_diffusion_pipeline.diffusion.sampler import (
+    balanced_conditions,
+    build_sampler,
+    sample_images,
+)
 from pu_diffusion_pipeline.errors import InvalidInput
-from pu_diffusion_pipeline.parameters import Denoiser, Sampling
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 SAMPLERS = [
@@ -24,26 +29,43 @@ SCHEDULES = ["linear", "squaredcos_cap_v2"]
 every_sampler = pytest.mark.parametrize(("sampler", "karras_sigmas"), SAMPLERS)
 
 
-def settings(sampler: str = "ddim", karras_sigmas: bool = False, **changes) -> Sampling:
-    usual = {"num_images": 6, "sampler": sampler, "num_steps": 5, "karras_sigmas": karras_sigmas, "batch_size": 4}
-    return Sampling(**{"guidance": 1.0, **usual, **changes})
+def settings(sampler: str = "ddim", karras_sigmas: bool = False, **changes) -> SamplingOptions:
+    usual = {
+        "num_images": 6,
+        "sampler": sampler,
+        "num_steps": 5,
+        "karras_sigmas": karras_sigmas,
+        "batch_size": 4,
+    }
+    return SamplingOptions(**{"guidance": 1.0, **usual, **changes})
 
 
 def tiny_denoiser(seed: int = 0):
-    merged = OmegaConf.merge(*(OmegaConf.load(CONF / name / "parameters.yml") for name in ("base", "test")))
-    return build_denoiser(Denoiser(**OmegaConf.to_container(merged.denoiser)), image_size=16, channels=1, seed=seed)
+    merged = OmegaConf.merge(
+        *(OmegaConf.load(CONF / name / "parameters.yml") for name in ("base", "test"))
+    )
+    return build_denoiser(
+        DenoiserOptions(**OmegaConf.to_container(merged.denoiser)),
+        image_size=16,
+        channels=1,
+        seed=seed,
+    )
 
 
 def scheduler(schedule: str = "linear", prediction_type: str = "epsilon"):
     return build_noise_scheduler(50, schedule, prediction_type)
 
 
-def sample(denoiser, options: Sampling, noise_scheduler=None, seed: int = 0, precision: str = "fp32") -> np.ndarray:
+def sample(
+    denoiser, options: SamplingOptions, noise_scheduler=None, seed: int = 0, precision: str = "fp32"
+) -> np.ndarray:
     noise_scheduler = noise_scheduler or scheduler()
-    return sample_images(denoiser, noise_scheduler, options, seed=seed, device="cpu", precision=precision)
+    return sample_images(
+        denoiser, noise_scheduler, options, seed=seed, compute=Compute("cpu", precision)
+    )
 
 
-def starting_noise(denoiser, options: Sampling, seed: int = 0) -> torch.Tensor:
+def starting_noise(denoiser, options: SamplingOptions, seed: int = 0) -> torch.Tensor:
     """What the denoiser sees first, for each batch."""
     seen = []
     denoiser.register_forward_pre_hook(lambda module, given: seen.append(given[0].clone()))
@@ -74,17 +96,25 @@ def test_image_i_starts_from_the_same_noise_for_every_denoiser():
 
 
 @every_sampler
-def test_starting_noise_does_not_depend_on_sampler_batch_size_or_number_of_images(sampler, karras_sigmas):
+def test_starting_noise_does_not_depend_on_sampler_batch_size_or_number_of_images(
+    sampler, karras_sigmas
+):
     reference = starting_noise(tiny_denoiser(), settings(num_images=8, batch_size=8))
-    noise = starting_noise(tiny_denoiser(), settings(sampler, karras_sigmas, num_images=5, batch_size=2, num_steps=3))
+    noise = starting_noise(
+        tiny_denoiser(), settings(sampler, karras_sigmas, num_images=5, batch_size=2, num_steps=3)
+    )
     assert torch.equal(noise, reference[:5])
-    assert not torch.equal(starting_noise(tiny_denoiser(), settings(num_images=8, batch_size=8), seed=1), reference)
+    assert not torch.equal(
+        starting_noise(tiny_denoiser(), settings(num_images=8, batch_size=8), seed=1), reference
+    )
 
 
 @every_sampler
 def test_images_do_not_depend_on_the_batch_size(sampler, karras_sigmas):
     images = [
-        sample(tiny_denoiser(), settings(sampler, karras_sigmas, num_images=7, batch_size=size)).astype(int)
+        sample(
+            tiny_denoiser(), settings(sampler, karras_sigmas, num_images=7, batch_size=size)
+        ).astype(int)
         for size in (7, 3, 1)
     ]
     assert np.abs(images[0] - images[1]).max() <= 1
@@ -102,12 +132,12 @@ def test_images_do_not_depend_on_global_random_state_and_leave_it_alone():
 
 
 class KnowsTheImage(torch.nn.Module):
-    """A denoiser that always points at one image: at timestep t, noise = (x_t - signal image) / sigma."""
+    """A denoiser that always points at one image: noise = (x_t - signal image) / sigma."""
 
     def __init__(self, image: torch.Tensor, noise_scheduler) -> None:
         super().__init__()
         self.image, self.noise_scheduler, self.device = image, noise_scheduler, torch.device("cpu")
-        self.config = SimpleNamespace(in_channels=image.shape[0], sample_size=image.shape[-1])
+        self.config = {"in_channels": image.shape[0], "sample_size": image.shape[-1]}
 
     def forward(self, noisy_images: torch.Tensor, timestep: torch.Tensor) -> SimpleNamespace:
         alpha_bar = self.noise_scheduler.alphas_cumprod[timestep.long()]
@@ -132,9 +162,13 @@ def in_grey_levels(image: torch.Tensor) -> np.ndarray:
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction", "sample"])
 @pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm_solver++", "sde_dpm_solver++"])
-def test_a_denoiser_that_always_points_at_one_image_gives_that_image(sampler, prediction_type, schedule):
+def test_a_denoiser_that_always_points_at_one_image_gives_that_image(
+    sampler, prediction_type, schedule
+):
     noise_scheduler = scheduler(schedule, prediction_type)
-    images = sample(KnowsTheImage(known_image(), noise_scheduler), settings(sampler), noise_scheduler)
+    images = sample(
+        KnowsTheImage(known_image(), noise_scheduler), settings(sampler), noise_scheduler
+    )
     assert images.shape == (6, 3, 16, 16)
     assert np.abs(images - in_grey_levels(known_image())).max() <= 1
 
@@ -142,16 +176,22 @@ def test_a_denoiser_that_always_points_at_one_image_gives_that_image(sampler, pr
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_karras_sigmas_end_at_the_image_too(schedule):
     noise_scheduler = scheduler(schedule, "sample")
-    images = sample(KnowsTheImage(known_image(), noise_scheduler), settings("dpm_solver++", True), noise_scheduler)
+    images = sample(
+        KnowsTheImage(known_image(), noise_scheduler),
+        settings("dpm_solver++", True),
+        noise_scheduler,
+    )
     assert np.abs(images - in_grey_levels(known_image())).max() <= 1
 
 
 def test_a_timestep_that_rounding_names_twice_is_still_two_steps():
-    """Karras sigmas of the cosine schedule: the first steps of 1,000 differ by less than one timestep."""
+    """Karras sigmas of the cosine schedule: of 1,000, the first steps differ by less than one."""
     noise_scheduler = build_noise_scheduler(1000, "squaredcos_cap_v2", "sample")
     denoiser, seen = KnowsTheImage(known_image(), noise_scheduler), []
     denoiser.register_forward_pre_hook(lambda module, given: seen.append(int(given[1])))
-    images = sample(denoiser, settings("dpm_solver++", True, num_images=2, num_steps=15), noise_scheduler)
+    images = sample(
+        denoiser, settings("dpm_solver++", True, num_images=2, num_steps=15), noise_scheduler
+    )
     assert len(seen) == 15
     assert seen[0] == seen[1], "else this tests nothing"
     assert np.abs(images - in_grey_levels(known_image())).max() <= 1
@@ -170,7 +210,10 @@ def test_the_denoiser_is_asked_once_a_step_from_noisy_to_clean(sampler, karras_s
 
 def test_bfloat16_gives_nearly_the_same_images():
     options = settings("ddim")
-    full, half = (sample(tiny_denoiser(), options, precision=precision).astype(int) for precision in ("fp32", "bf16"))
+    full, half = (
+        sample(tiny_denoiser(), options, precision=precision).astype(int)
+        for precision in ("fp32", "bf16")
+    )
     assert np.abs(full - half).mean() < 3
     assert (full != half).any()
 
@@ -179,7 +222,9 @@ def test_samplers_keep_the_forward_process_they_were_trained_with():
     for name, karras_sigmas in SAMPLERS:
         built = build_sampler(scheduler("squaredcos_cap_v2", "v_prediction"), name, karras_sigmas)
         assert built.config.prediction_type == "v_prediction"
-        np.testing.assert_allclose(built.alphas_cumprod, scheduler("squaredcos_cap_v2").alphas_cumprod, rtol=1e-6)
+        np.testing.assert_allclose(
+            built.alphas_cumprod, scheduler("squaredcos_cap_v2").alphas_cumprod, rtol=1e-6
+        )
     assert build_sampler(scheduler(), "dpm_solver++", True).config.use_karras_sigmas is True
     assert build_sampler(scheduler(), "dpm_solver++").config.algorithm_type == "dpmsolver++"
     assert build_sampler(scheduler(), "sde_dpm_solver++").config.algorithm_type == "sde-dpmsolver++"
@@ -187,17 +232,22 @@ def test_samplers_keep_the_forward_process_they_were_trained_with():
 
 def test_an_unknown_sampler_is_refused_naming_the_known_ones():
     with pytest.raises(
-        InvalidInput, match=r"sampling\.sampler must be one of ddpm, .*, sde_dpm_solver\+\+, got 'euler'"
+        InvalidInput,
+        match=r"sampling\.sampler must be one of ddpm, .*, sde_dpm_solver\+\+, got 'euler'",
     ):
         build_sampler(scheduler(), "euler")
 
 
-# --- conditions -------------------------------------------------------------------------------------------------------
+# --- conditions -----------------------------------------------------------------------------------
 
 
 def conditional_denoiser():
-    merged = OmegaConf.merge(*(OmegaConf.load(CONF / name / "parameters.yml") for name in ("base", "test")))
-    denoiser = build_denoiser(Denoiser(**OmegaConf.to_container(merged.denoiser)), 16, 1, 0, num_conditions=3)
+    merged = OmegaConf.merge(
+        *(OmegaConf.load(CONF / name / "parameters.yml") for name in ("base", "test"))
+    )
+    denoiser = build_denoiser(
+        DenoiserOptions(**OmegaConf.to_container(merged.denoiser)), 16, 1, 0, num_conditions=3
+    )
     with torch.no_grad():  # a fresh embedding is small: make its effect visible
         denoiser.class_embedding.weight.mul_(20)
     return denoiser
@@ -206,7 +256,9 @@ def conditional_denoiser():
 def sample_conditional(denoiser, conditions, **changes) -> np.ndarray:
     options = settings(num_images=len(conditions), **changes)
     asked = np.array(conditions, dtype=np.int64)
-    return sample_images(denoiser, scheduler(), options, seed=0, device="cpu", precision="fp32", conditions=asked)
+    return sample_images(
+        denoiser, scheduler(), options, seed=0, compute=Compute("cpu"), conditions=asked
+    )
 
 
 def test_all_conditions_are_asked_for_equally_often():
@@ -216,7 +268,10 @@ def test_all_conditions_are_asked_for_equally_often():
 
 def test_images_depend_on_their_own_condition_only():
     denoiser = conditional_denoiser()
-    one, other = sample_conditional(denoiser, [0, 1, 2, 0]), sample_conditional(denoiser, [0, 2, 2, 0])
+    one, other = (
+        sample_conditional(denoiser, [0, 1, 2, 0]),
+        sample_conditional(denoiser, [0, 2, 2, 0]),
+    )
     np.testing.assert_array_equal(one[[0, 2, 3]], other[[0, 2, 3]])
     assert (one[1] != other[1]).mean() > 0.1
 
@@ -231,7 +286,7 @@ def test_guidance_of_zero_ignores_the_condition_and_of_one_is_the_plain_conditio
     assert (sample_conditional(denoiser, [0, 1, 2, 0], guidance=3.0) != plain).mean() > 0.1
 
 
-# --- memory -----------------------------------------------------------------------------------------------------------
+# --- memory ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -260,7 +315,9 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(failure, monkeypatch,
     assert "8 images at a time do not fit into memory: going on with 4" in caplog.text
 
 
-@pytest.mark.parametrize("failure", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("another one")])
+@pytest.mark.parametrize(
+    "failure", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("another one")]
+)
 def test_an_image_that_does_not_fit_alone_and_another_error_are_raised(failure, monkeypatch):
     from pu_diffusion_pipeline.diffusion import sampler
 
@@ -276,6 +333,10 @@ def test_the_memory_layout_makes_no_difference_but_rounding():
     plain = sample(tiny_denoiser(), settings())
     denoiser = tiny_denoiser()
     images = sample_images(
-        denoiser, scheduler(), settings(), seed=0, device="cpu", precision="fp32", channels_last=True
+        denoiser,
+        scheduler(),
+        settings(),
+        seed=0,
+        compute=Compute("cpu", channels_last=True),
     )
     assert np.abs(images.astype(int) - plain).max() <= 1

@@ -41,7 +41,9 @@ def test_a_file_with_python_objects_is_not_unpickled(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "images", [np.zeros((2, 3, 8, 8), dtype=np.float32), np.zeros((3, 8, 8), dtype=np.uint8)], ids=["dtype", "rank"]
+    "images",
+    [np.zeros((2, 3, 8, 8), dtype=np.float32), np.zeros((3, 8, 8), dtype=np.uint8)],
+    ids=["dtype", "rank"],
 )
 def test_anything_but_a_stack_of_uint8_images_is_refused(images):
     with pytest.raises(ValueError, match=r"must be \(N, C, H, W\) uint8"):
@@ -55,7 +57,9 @@ def test_only_the_images_asked_for_are_read_in_the_order_asked_for():
         seen.append(position)
         return np.full((8, 8), position, dtype=np.uint8)
 
-    source = Source(np.zeros(100, dtype=np.int64), np.zeros(100, dtype=bool), read, lambda position: b"")
+    source = Source(
+        np.zeros(100, dtype=np.int64), np.zeros(100, dtype=bool), read, lambda position: b""
+    )
     images = read_images(source, np.array([70, 3, 41]), size=16, channels=3)
     assert seen == [70, 3, 41]
     assert images.shape == (3, 3, 16, 16)

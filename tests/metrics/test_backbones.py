@@ -11,13 +11,19 @@ from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.images.encoders import load_imagenet_weights
 from pu_diffusion_pipeline.images.transforms import to_unit
 from pu_diffusion_pipeline.metrics.judge import Judge, predicted_classes, train_judge
-from pu_diffusion_pipeline.parameters import Judge as JudgeSettings
+from pu_diffusion_pipeline.metrics.options import JudgeOptions
 
 
-def settings(**changes) -> JudgeSettings:
+def options(**changes) -> JudgeOptions:
     base = OmegaConf.to_container(OmegaConf.load(REPO / "conf/base/parameters.yml").judge)
-    own = {"architecture": "resnet34", "image_size": 32, "num_epochs": 1, "batch_size": 8, "learning_rate": 1e-3}
-    return JudgeSettings(**{**base, **own, **changes})
+    own = {
+        "architecture": "resnet34",
+        "image_size": 32,
+        "num_epochs": 1,
+        "batch_size": 8,
+        "learning_rate": 1e-3,
+    }
+    return JudgeOptions(**{**base, **own, **changes})
 
 
 def pictures(channels: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -32,7 +38,11 @@ def test_the_body_has_the_weights_of_the_file(imagenet):
     load_imagenet_weights(judge.body, imagenet, "judge.weights", "do without")
     expected = torch.load(imagenet)
     got = judge.body.network.state_dict()
-    assert all(torch.equal(got[name], value) for name, value in expected.items() if not name.startswith("fc."))
+    assert all(
+        torch.equal(got[name], value)
+        for name, value in expected.items()
+        if not name.startswith("fc.")
+    )
 
 
 def test_features_are_those_of_the_network_on_normalised_images(imagenet):
@@ -46,13 +56,15 @@ def test_features_are_those_of_the_network_on_normalised_images(imagenet):
         [0.229, 0.224, 0.225]
     ).view(3, 1, 1)
     with torch.no_grad():
-        torch.testing.assert_close(judge.features(to_unit(images)), network.eval()(normalised), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            judge.features(to_unit(images)), network.eval()(normalised), rtol=1e-4, atol=1e-4
+        )
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_it_is_fine_tuned_saved_and_read(imagenet, tmp_path, channels):
     images, classes = pictures(channels)
-    judge = train_judge(images, classes, (0,), settings(weights=imagenet, num_epochs=6), "cpu")
+    judge = train_judge(images, classes, (0,), options(weights=imagenet, num_epochs=6), "cpu")
     assert (predicted_classes(judge, images, 8) == classes).mean() > 0.9
     assert not judge.training
     judge.save_pretrained(tmp_path / "judge")
@@ -64,15 +76,21 @@ def test_it_is_fine_tuned_saved_and_read(imagenet, tmp_path, channels):
 def test_weights_of_another_task_are_refused(tmp_path):
     path = tmp_path / "judge.pth"
     torch.save(resnet34(num_classes=10).state_dict(), path)
-    with pytest.raises(InvalidInput, match=r"judge\.weights: .* is for 10 classes; expected .* ImageNet's 1000"):
-        load_imagenet_weights(Judge(3, 32, 2, (0,), "resnet34").body, str(path), "judge.weights", "do without")
+    with pytest.raises(
+        InvalidInput, match=r"judge\.weights: .* is for 10 classes; expected .* ImageNet's 1000"
+    ):
+        load_imagenet_weights(
+            Judge(3, 32, 2, (0,), "resnet34").body, str(path), "judge.weights", "do without"
+        )
 
 
 def test_weights_of_another_network_are_refused(tmp_path):
     path = tmp_path / "other.pth"
     torch.save({"fc.weight": torch.zeros(1000, 5), "layer.weight": torch.zeros(3)}, path)
     with pytest.raises(InvalidInput, match="holds no ResNet-34"):
-        load_imagenet_weights(Judge(3, 32, 2, (0,), "resnet34").body, str(path), "judge.weights", "do without")
+        load_imagenet_weights(
+            Judge(3, 32, 2, (0,), "resnet34").body, str(path), "judge.weights", "do without"
+        )
 
 
 def test_weights_that_are_not_there_are_refused_naming_the_ways_out(tmp_path, monkeypatch):
@@ -81,7 +99,9 @@ def test_weights_that_are_not_there_are_refused_naming_the_ways_out(tmp_path, mo
 
     monkeypatch.setattr("torch.hub.download_url_to_file", no_network)
     monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
-    with pytest.raises(InvalidInput, match=r"resnet34-.*judge\.weights, or use judge\.architecture: lenet"):
-        train_judge(*pictures(), (0,), settings(), "cpu")
+    with pytest.raises(
+        InvalidInput, match=r"resnet34-.*judge\.weights, or use judge\.architecture: lenet"
+    ):
+        train_judge(*pictures(), (0,), options(), "cpu")
     with pytest.raises(InvalidInput, match=r"judge\.weights: no file"):
-        train_judge(*pictures(), (0,), settings(weights=str(tmp_path / "none.pth")), "cpu")
+        train_judge(*pictures(), (0,), options(weights=str(tmp_path / "none.pth")), "cpu")

@@ -16,16 +16,18 @@ from pu_diffusion_pipeline.metrics.judge import (
     predicted_classes,
     train_judge,
 )
-from pu_diffusion_pipeline.parameters import Judge as JudgeSettings
+from pu_diffusion_pipeline.metrics.options import JudgeOptions
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 EVEN = (0, 2, 4, 6, 8)
 
 
-def settings(**changes) -> JudgeSettings:
-    merged = OmegaConf.merge(*(OmegaConf.load(CONF / name / "parameters.yml") for name in ("base", "test")))
+def options(**changes) -> JudgeOptions:
+    merged = OmegaConf.merge(
+        *(OmegaConf.load(CONF / name / "parameters.yml") for name in ("base", "test"))
+    )
     usual = {"image_size": 16, "num_epochs": 12, "batch_size": 50, "learning_rate": 3e-3, "seed": 0}
-    return JudgeSettings(**{**OmegaConf.to_container(merged.judge), **usual, **changes})
+    return JudgeOptions(**{**OmegaConf.to_container(merged.judge), **usual, **changes})
 
 
 def digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -39,7 +41,7 @@ def digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 @pytest.fixture(scope="module")
 def judge() -> Judge:
     images, classes, *_ = digits()
-    return train_judge(images, classes, EVEN, settings(), "cpu")
+    return train_judge(images, classes, EVEN, options(), "cpu")
 
 
 def as_sets(images: np.ndarray, classes: np.ndarray) -> tuple:
@@ -62,11 +64,11 @@ def test_same_seed_gives_the_same_judge_whatever_the_global_random_state(judge):
     images, classes, *_ = digits()
     torch.manual_seed(7)
     before = torch.get_rng_state()
-    again = train_judge(images, classes, EVEN, settings(), "cpu")
+    again = train_judge(images, classes, EVEN, options(), "cpu")
     assert torch.equal(torch.get_rng_state(), before)
     assert again.weights_digest == judge.weights_digest
-    other = train_judge(images, classes, EVEN, settings(seed=1, num_epochs=1), "cpu")
-    first = train_judge(images, classes, EVEN, settings(seed=0, num_epochs=1), "cpu")
+    other = train_judge(images, classes, EVEN, options(seed=1, num_epochs=1), "cpu")
+    first = train_judge(images, classes, EVEN, options(seed=0, num_epochs=1), "cpu")
     assert other.weights_digest != first.weights_digest
 
 
@@ -108,7 +110,9 @@ def test_images_of_any_size_are_brought_to_the_size_of_the_judge(side):
     judge = Judge(3, 16, 4, (0,)).eval()
     grey = torch.full((2, 3, side, side), 0.25)
     with torch.inference_mode():
-        torch.testing.assert_close(judge(grey), judge(torch.full((2, 3, 16, 16), 0.25)), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            judge(grey), judge(torch.full((2, 3, 16, 16), 0.25)), atol=1e-5, rtol=1e-5
+        )
     assert judge(grey).shape == (2, 4)
 
 
@@ -122,7 +126,9 @@ def test_predicted_classes_do_not_depend_on_the_batch_size(judge):
 
 
 def test_batches_are_slices_in_the_unit_range_of_images_that_stay_as_they_were():
-    images = np.arange(7, dtype=np.uint8)[:, None, None, None] * np.ones((1, 1, 2, 2), dtype=np.uint8)
+    images = np.arange(7, dtype=np.uint8)[:, None, None, None] * np.ones(
+        (1, 1, 2, 2), dtype=np.uint8
+    )
     parts = list(batches(images, 3, "cpu"))
     assert [len(part) for part in parts] == [3, 3, 1]
     np.testing.assert_allclose(torch.cat(parts)[:, 0, 0, 0], np.arange(7) / 127.5 - 1, atol=1e-6)
@@ -143,18 +149,25 @@ class Says(torch.nn.Module):
 
 
 def says(*predicted: int) -> np.ndarray:
-    return np.array(predicted, dtype=np.uint8)[:, None, None, None] * np.ones((1, 1, 16, 16), dtype=np.uint8)
+    return np.array(predicted, dtype=np.uint8)[:, None, None, None] * np.ones(
+        (1, 1, 16, 16), dtype=np.uint8
+    )
 
 
 def test_assessment_counts_classes_and_sides_apart():
     judge = Judge(1, 16, 10, EVEN)
     judge.features, judge.head = lambda images: images, Says()
-    # Normal images: right, wrong but normal, wrong and sensitive, right. Sensitive ones: right, wrong but sensitive.
+    # Normal images: right, wrong but normal, wrong and sensitive, right.
+    # Sensitive images: right, wrong but sensitive, wrong but sensitive.
     test, heldout = says(0, 4, 1, 8), says(3, 5, 5)
-    report = assess_judge(judge, ImageSet(test), np.array([0, 2, 2, 8]), ImageSet(heldout), np.array([3, 7, 1]), "cpu")
+    report = assess_judge(
+        judge, ImageSet(test), np.array([0, 2, 2, 8]), ImageSet(heldout), np.array([3, 7, 1]), "cpu"
+    )
     assert report["accuracy"] == pytest.approx(3 / 7)
     assert report["normal_recall"] == 3 / 4
     assert report["sensitive_recall"] == 1
     assert (report["num_normal"], report["num_sensitive"]) == (4, 3)
-    report = assess_judge(judge, ImageSet(test), np.zeros(4), ImageSet(says(2, 3, 4, 5)), np.ones(4), "cpu")
+    report = assess_judge(
+        judge, ImageSet(test), np.zeros(4), ImageSet(says(2, 3, 4, 5)), np.ones(4), "cpu"
+    )
     assert report["sensitive_recall"] == 0.5

@@ -5,16 +5,25 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from pu_diffusion_pipeline.metrics.non_sensitive_rate import non_sensitive_rate, rogan_gladen, wilson_interval
+from pu_diffusion_pipeline.metrics.non_sensitive_rate import (
+    non_sensitive_rate,
+    rogan_gladen,
+    wilson_interval,
+)
 
 quick = settings(max_examples=50, deadline=None, derandomize=True, database=None)
 shares = st.floats(0, 1)
 
 
-# Newcombe 1998, Statistics in Medicine 17, Table I, method 3 (Wilson score, no continuity correction).
+# Newcombe 1998, Statistics in Medicine 17, Table I, method 3 (Wilson score, no correction).
 @pytest.mark.parametrize(
     ("successes", "trials", "low", "high"),
-    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+    [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
 )
 def test_wilson_interval_matches_the_published_values(successes, trials, low, high):
     assert wilson_interval(successes, trials) == pytest.approx((low, high), abs=5e-5)
@@ -25,7 +34,9 @@ def test_wilson_interval_matches_the_published_values(successes, trials, low, hi
 def test_wilson_interval_equals_scipys(successes, trials, confidence):
     assume(successes <= trials)
     expected = binomtest(successes, trials).proportion_ci(confidence, method="wilson")
-    assert wilson_interval(successes, trials, confidence) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    assert wilson_interval(successes, trials, confidence) == pytest.approx(
+        (expected.low, expected.high), abs=1e-9
+    )
 
 
 @quick
@@ -57,10 +68,14 @@ def test_counts_that_are_none_are_refused(successes, trials):
 
 @quick
 @given(shares, shares, shares)
-def test_rogan_gladen_inverts_the_confusion_of_the_judge(true_rate, normal_recall, sensitive_recall):
+def test_rogan_gladen_inverts_the_confusion_of_the_judge(
+    true_rate, normal_recall, sensitive_recall
+):
     assume(normal_recall + sensitive_recall > 1.01)
     judged = true_rate * normal_recall + (1 - true_rate) * (1 - sensitive_recall)
-    assert rogan_gladen(judged, normal_recall, sensitive_recall) == pytest.approx(true_rate, abs=1e-9)
+    assert rogan_gladen(judged, normal_recall, sensitive_recall) == pytest.approx(
+        true_rate, abs=1e-9
+    )
 
 
 @quick
@@ -75,13 +90,16 @@ def test_rogan_gladen_with_a_faultless_judge_changes_nothing():
 
 
 def test_rogan_gladen_on_hand_worked_numbers():
-    # 90 % of normal and 80 % of sensitive images are judged right: 0.7 normal gives 0.63 + 0.06 = 0.69 judged normal.
+    # 90 % of normal and 80 % of sensitive images are judged right:
+    # of 0.7 normal and 0.3 sensitive, 0.63 + 0.06 = 0.69 are judged normal.
     assert rogan_gladen(0.69, 0.9, 0.8) == pytest.approx(0.7)
     assert rogan_gladen(0.1, 0.9, 0.8) == 0
     assert rogan_gladen(0.95, 0.9, 0.8) == 1
 
 
-@pytest.mark.parametrize(("normal_recall", "sensitive_recall"), [(0.5, 0.5), (0.3, 0.6), (1.0, 0.0)])
+@pytest.mark.parametrize(
+    ("normal_recall", "sensitive_recall"), [(0.5, 0.5), (0.3, 0.6), (1.0, 0.0)]
+)
 def test_a_judge_no_better_than_chance_corrects_nothing(normal_recall, sensitive_recall):
     assert rogan_gladen(0.7, normal_recall, sensitive_recall) is None
 

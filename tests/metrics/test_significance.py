@@ -59,7 +59,10 @@ def test_the_best_is_the_highest_or_the_lowest_mean():
 def test_bold_are_the_best_and_those_not_different_from_it():
     close = {seed: value + (0.005 if seed % 2 else -0.006) for seed, value in ONE.items()}
     far = {seed: value - 0.2 + 0.001 * seed for seed, value in ONE.items()}
-    assert best_or_equal({"best": ONE, "close": close, "far": far}, higher_is_better=True) == {"best", "close"}
+    assert best_or_equal({"best": ONE, "close": close, "far": far}, higher_is_better=True) == {
+        "best",
+        "close",
+    }
 
 
 def test_without_any_test_nothing_is_bold():

@@ -18,24 +18,32 @@ from pu_diffusion_pipeline.positive_unlabeled.estimators import (
 from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores, ratio_curve, resampled_estimates
 
 SERIOUS = [name for name, one in ESTIMATORS.items() if not one.is_baseline]
-# On real digits at full size (docs/class_prior.md) KM1 and KM2, whose quadratic programs see 500 scores, err by up to
-# 0.073, DEDPUL, which smooths the ratio, by up to 0.062.
+# On real digits at full size (docs/class_prior.md) KM1 and KM2, whose quadratic programs see 500
+# scores, err by up to 0.073; DEDPUL, which smooths the ratio, by up to 0.062.
 TOLERANCE = {"km1": 0.06, "km2": 0.06, "dedpul": 0.03}
 BY_RANK = [name for name, one in ESTIMATORS.items() if one.by_rank]
 
 
 def draws(labeled, normal, num_labeled: int, num_unlabeled: int, seed: int, beta: float) -> Scores:
-    """S from `labeled`, U from the mixture with exactly the share beta; both are frozen scipy distributions."""
+    """S from `labeled`, U from the mixture with exactly the share beta.
+
+    `labeled` and `normal` are frozen scipy distributions.
+    """
     rng = np.random.default_rng(seed)
     hidden = round(beta * num_unlabeled)
     unlabeled = np.concatenate(
-        [labeled.rvs(hidden, random_state=rng), normal.rvs(num_unlabeled - hidden, random_state=rng)]
+        [
+            labeled.rvs(hidden, random_state=rng),
+            normal.rvs(num_unlabeled - hidden, random_state=rng),
+        ]
     )
     return Scores(labeled.rvs(num_labeled, random_state=rng), rng.permutation(unlabeled))
 
 
-def logit_draws(mean: float, beta: float, seed: int = 0, size: tuple[int, int] = (2_500, 27_500)) -> Scores:
-    """Scores that are the log-odds of S against U, as a perfect model gives them; normals `mean` below S."""
+def logit_draws(
+    mean: float, beta: float, seed: int = 0, size: tuple[int, int] = (2_500, 27_500)
+) -> Scores:
+    """The log-odds of S against U, as a perfect model gives them; normals lie `mean` below S."""
     drawn = draws(stats.norm(mean), stats.norm(0), *size, seed, beta)
 
     def log_odds(x: np.ndarray) -> np.ndarray:
@@ -61,31 +69,37 @@ def test_more_contamination_gives_a_larger_estimate(name):
 
 @pytest.mark.parametrize("name", BY_RANK)
 def test_laplace_laws_give_kappa_above_beta(name):
-    """S = L(0, 1), N = L(D, 1): kappa = beta + (1 - beta) e^-D whatever is done; scores are minus x, S lies lower."""
+    """S = L(0, 1), N = L(D, 1): kappa = beta + (1 - beta) e^-D; S lies lower, so scores are -x."""
     shift, beta = 2.0, 0.1
     kappa = beta + (1 - beta) * np.exp(-shift)
     drawn = draws(stats.laplace(0), stats.laplace(shift), 20_000, 100_000, 0, beta)
-    assert ESTIMATORS[name].estimate(Scores(*(-part for part in drawn))) == pytest.approx(kappa, abs=0.02)
+    assert ESTIMATORS[name].estimate(Scores(*(-part for part in drawn))) == pytest.approx(
+        kappa, abs=0.02
+    )
 
 
 @pytest.mark.parametrize("name", BY_RANK)
 @pytest.mark.parametrize("law", [stats.norm, stats.laplace])
 def test_laws_that_differ_in_width_give_kappa_above_beta(name, law):
-    """N is k times as wide as S about the same mean: kappa = beta + (1 - beta) / k; S lies nearer to the mean."""
+    """N is k times as wide as S: kappa = beta + (1 - beta) / k; S lies nearer to the mean."""
     wider, beta = 4.0, 0.1
     kappa = beta + (1 - beta) / wider
     drawn = draws(law(0), law(0, wider), 400_000, 2_000_000, 0, beta)  # kappa is reached slowly
-    assert ESTIMATORS[name].estimate(Scores(*(-abs(part) for part in drawn))) == pytest.approx(kappa, abs=0.02)
+    assert ESTIMATORS[name].estimate(Scores(*(-abs(part) for part in drawn))) == pytest.approx(
+        kappa, abs=0.02
+    )
 
 
 @pytest.mark.parametrize("name", BY_RANK)
 def test_normal_images_that_look_sensitive_give_kappa(name):
-    """N = (1 - e) Beta(1, 4) + e Beta(4, 1): kappa = beta + e (1 - beta), a failure that no score can avoid."""
+    """N = (1 - e) Beta(1, 4) + e Beta(4, 1): kappa = beta + e (1 - beta), whatever the score."""
     beta, share = 0.0909, 0.1
     rng = np.random.default_rng(0)
     size, hidden = 27_500, 2_500
     like_s = round(share * (size - hidden))
-    unlabeled = np.concatenate([rng.beta(4, 1, hidden + like_s), rng.beta(1, 4, size - hidden - like_s)])
+    unlabeled = np.concatenate(
+        [rng.beta(4, 1, hidden + like_s), rng.beta(1, 4, size - hidden - like_s)]
+    )
     assert ESTIMATORS[name].estimate(Scores(rng.beta(4, 1, 2_500), unlabeled)) == pytest.approx(
         beta + share * (1 - beta), abs=0.02
     )
@@ -95,7 +109,9 @@ def test_normal_images_that_look_sensitive_give_kappa(name):
 def test_finite_support_gives_the_smallest_ratio(name):
     """Bins with shares s of S and u of U, the last one purest."""
     s, u = np.array([0.1, 0.2, 0.3, 0.4]), np.array([0.5, 0.3, 0.12, 0.08])
-    scores = Scores(*(np.repeat(np.arange(4.0), np.rint(part * 100_000).astype(int)) for part in (s, u)))
+    scores = Scores(
+        *(np.repeat(np.arange(4.0), np.rint(part * 100_000).astype(int)) for part in (s, u))
+    )
     assert ESTIMATORS[name].estimate(scores) == pytest.approx(0.2, abs=0.01)
 
 
@@ -103,7 +119,9 @@ def test_finite_support_gives_the_smallest_ratio(name):
 def test_order_does_not_matter(name):
     scores, rng = logit_draws(2.0, 0.2, size=(300, 900)), np.random.default_rng(1)
     shuffled = Scores(*(rng.permutation(part) for part in scores))
-    np.testing.assert_allclose(ESTIMATORS[name].estimate(shuffled), ESTIMATORS[name].estimate(scores), atol=1e-9)
+    np.testing.assert_allclose(
+        ESTIMATORS[name].estimate(shuffled), ESTIMATORS[name].estimate(scores), atol=1e-9
+    )
 
 
 @pytest.mark.parametrize("name", BY_RANK)
@@ -117,7 +135,9 @@ def test_a_strictly_increasing_transform_changes_nothing(name):
 def test_sets_that_do_not_overlap_give_zero(name):
     rng = np.random.default_rng(0)
     scores = Scores(rng.normal(20, 1, 2_000), rng.normal(-20, 1, 8_000))
-    assert ESTIMATORS[name].estimate(scores) == pytest.approx(0, abs=0.04 if name == "dedpul" else 0.02)
+    assert ESTIMATORS[name].estimate(scores) == pytest.approx(
+        0, abs=0.04 if name == "dedpul" else 0.02
+    )
 
 
 @pytest.mark.parametrize("name", [*BY_RANK, "dedpul"])
@@ -145,10 +165,15 @@ def test_odd_scores_give_a_share_or_none(name, scores):
 def test_mixture_algebra_of_pure_normal_images():
     """U' = g U + (1 - g) N with separable scores: beta' = g beta."""
     rng = np.random.default_rng(0)
-    labeled, unlabeled = rng.normal(20, 1, 2_500), np.concatenate([rng.normal(20, 1, 2_000), rng.normal(-20, 1, 8_000)])
+    labeled, unlabeled = (
+        rng.normal(20, 1, 2_500),
+        np.concatenate([rng.normal(20, 1, 2_000), rng.normal(-20, 1, 8_000)]),
+    )
     more = Scores(labeled, np.concatenate([unlabeled, rng.normal(-20, 1, 10_000)]))
     for name in ("bbe_ratio", "bbe", "drpu"):
-        whole, diluted = (ESTIMATORS[name].estimate(scores) for scores in (Scores(labeled, unlabeled), more))
+        whole, diluted = (
+            ESTIMATORS[name].estimate(scores) for scores in (Scores(labeled, unlabeled), more)
+        )
         assert diluted == pytest.approx(whole / 2, rel=1e-6)
 
 
@@ -183,10 +208,13 @@ def test_drpu_minimises_over_the_thresholds_that_its_formula_allows():
 
 
 def test_reference_values_of_gaussians_at_the_size_of_mnist():
-    """design values: 4 apart .0933 (published penalty), .0910 (ratio), .0870 (drpu); 2 apart .1271, .1090, .0968."""
+    """Measured before this code was written, for bbe, bbe_ratio and drpu."""
     for mean, expected in ((4.0, (0.0933, 0.0910, 0.0870)), (2.0, (0.1271, 0.1090, 0.0968))):
         values = [
-            [estimate(draws(stats.norm(mean), stats.norm(0), 2_500, 27_500, seed, 0.0909)) for seed in range(8)]
+            [
+                estimate(draws(stats.norm(mean), stats.norm(0), 2_500, 27_500, seed, 0.0909))
+                for seed in range(8)
+            ]
             for estimate in (bbe, bbe_ratio, drpu)
         ]
         assert np.mean(values, axis=1) == pytest.approx(expected, abs=0.004)
@@ -196,11 +224,19 @@ def test_reference_values_of_gaussians_at_the_size_of_mnist():
 def test_the_pooled_share_and_the_share_in_u_are_converted_both_ways(num_labeled, num_unlabeled):
     assert pooled_prior_of_beta(1 / 11, num_labeled, num_unlabeled) == pytest.approx(1 / 6)
     assert beta_of_pooled_prior(1 / 6, num_labeled, num_unlabeled) == pytest.approx(1 / 11)
-    assert beta_of_pooled_prior(num_labeled / (num_labeled + num_unlabeled), num_labeled, num_unlabeled) == 0
+    assert (
+        beta_of_pooled_prior(
+            num_labeled / (num_labeled + num_unlabeled), num_labeled, num_unlabeled
+        )
+        == 0
+    )
 
 
 def test_resampling_has_the_spread_of_fresh_draws():
-    fresh = [bbe_ratio(draws(stats.norm(4), stats.norm(0), 2_500, 27_500, seed, 0.2)) for seed in range(40)]
+    fresh = [
+        bbe_ratio(draws(stats.norm(4), stats.norm(0), 2_500, 27_500, seed, 0.2))
+        for seed in range(40)
+    ]
     one = draws(stats.norm(4), stats.norm(0), 2_500, 27_500, 99, 0.2)
     drawn = resampled_estimates(one, 0.1, 200, np.random.default_rng(0))
     assert np.std(drawn) == pytest.approx(np.std(fresh), rel=0.5)
@@ -209,11 +245,16 @@ def test_resampling_has_the_spread_of_fresh_draws():
 
 @pytest.mark.parametrize(("num_labeled", "num_unlabeled"), [(1_000, 100_000), (100_000, 10_000)])
 def test_resampling_spreads_as_the_ratio_of_two_counts(num_labeled, num_unlabeled):
-    """Two clusters, 0.6 of S and 0.06 of U in the upper one: sd(r) = r sqrt(0.4 / 0.6 M + 0.94 / 0.06 N)."""
+    """Two clusters, with 0.6 of S and 0.06 of U in the upper one.
+
+    sd(r) = r sqrt(0.4 / 0.6 M + 0.94 / 0.06 N).
+    """
     rng = np.random.default_rng(0)
 
     def clusters(count: int, share: float) -> np.ndarray:
-        return np.concatenate([rng.normal(20, 1, round(share * count)), rng.normal(0, 1, round((1 - share) * count))])
+        return np.concatenate(
+            [rng.normal(20, 1, round(share * count)), rng.normal(0, 1, round((1 - share) * count))]
+        )
 
     scores = Scores(clusters(num_labeled, 0.6), clusters(num_unlabeled, 0.06))
     drawn = resampled_estimates(scores, 0.1, 300, np.random.default_rng(1))
@@ -223,7 +264,10 @@ def test_resampling_spreads_as_the_ratio_of_two_counts(num_labeled, num_unlabele
 
 def test_a_million_scores_take_seconds():
     rng = np.random.default_rng(0)
-    scores = Scores(rng.normal(4, 1, 100_000), np.concatenate([rng.normal(4, 1, 90_000), rng.normal(0, 1, 810_000)]))
+    scores = Scores(
+        rng.normal(4, 1, 100_000),
+        np.concatenate([rng.normal(4, 1, 90_000), rng.normal(0, 1, 810_000)]),
+    )
     slow = {}
     for name, one in ESTIMATORS.items():
         begun = time.perf_counter()

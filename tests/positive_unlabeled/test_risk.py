@@ -44,12 +44,14 @@ def reference_cross_entropy(error: float) -> float:
         return float(-(1 - (-Decimal(error)).exp()).ln())
 
 
-# --- laws -------------------------------------------------------------------------------------------------------------
+# --- laws -----------------------------------------------------------------------------------------
 
 
 @quick
 @given(errors, errors, copies, copies, st.integers(0, 9))
-def test_normal_risk_equals_the_oracle_risk_on_an_exact_mixture(sensitive, normal, of_sensitive, of_normal, seed):
+def test_normal_risk_equals_the_oracle_risk_on_an_exact_mixture(
+    sensitive, normal, of_sensitive, of_normal, seed
+):
     unlabeled, beta = exact_mixture(sensitive, normal, of_sensitive, of_normal, seed)
     risks = empirical_risks(*batch(unlabeled, sensitive))
     oracle = (1 - beta) * np.mean(normal)
@@ -58,20 +60,28 @@ def test_normal_risk_equals_the_oracle_risk_on_an_exact_mixture(sensitive, norma
 
 @quick
 @given(errors, errors, copies, copies, st.sampled_from(sorted(CORRECTIONS)))
-def test_pu_risk_equals_the_oracle_risk_on_an_exact_mixture(sensitive, normal, of_sensitive, of_normal, correction):
+def test_pu_risk_equals_the_oracle_risk_on_an_exact_mixture(
+    sensitive, normal, of_sensitive, of_normal, correction
+):
     unlabeled, beta = exact_mixture(sensitive, normal, of_sensitive, of_normal, seed=0)
     risk = CORRECTIONS[correction](empirical_risks(*batch(unlabeled, sensitive)), beta)
     # Eq. 15, with the normal images that PU learning does not see.
-    oracle = beta * np.mean([reference_cross_entropy(error) for error in sensitive]) + (1 - beta) * np.mean(normal)
+    oracle = beta * np.mean([reference_cross_entropy(error) for error in sensitive]) + (
+        1 - beta
+    ) * np.mean(normal)
     assert float(risk.detach()) == pytest.approx(oracle, rel=1e-9, abs=1e-9)
 
 
 @quick
 @given(errors, errors, copies, copies)
 @example([math.log(2)], [1.0], 1, 1)  # where the two branches of the cross-entropy meet
-def test_pu_gradient_equals_the_oracle_gradient_on_an_exact_mixture(sensitive, normal, of_sensitive, of_normal):
+def test_pu_gradient_equals_the_oracle_gradient_on_an_exact_mixture(
+    sensitive, normal, of_sensitive, of_normal
+):
     unlabeled, beta = exact_mixture(sensitive, normal, of_sensitive, of_normal, seed=0)
-    scale = torch.tensor(1.0, dtype=torch.float64, requires_grad=True)  # a model with one parameter: l = scale * error
+    scale = torch.tensor(
+        1.0, dtype=torch.float64, requires_grad=True
+    )  # a model with one parameter: l = scale * error
     values, is_sensitive = batch(unlabeled, sensitive)
     non_negative(empirical_risks(scale * values.detach(), is_sensitive), beta).backward()
     slopes = [-error / math.expm1(error) if error < 700 else 0.0 for error in sensitive]
@@ -81,9 +91,13 @@ def test_pu_gradient_equals_the_oracle_gradient_on_an_exact_mixture(sensitive, n
 
 @quick
 @given(errors, errors, st.floats(0, 0.99))
-def test_corrections_agree_while_the_normal_risk_is_not_negative_and_absolute_never_goes_below_zero(u, s, beta):
+def test_corrections_agree_while_the_normal_risk_is_not_negative_and_absolute_never_goes_below_zero(
+    u, s, beta
+):
     risks = empirical_risks(*batch(u, s))
-    plain, magnitude, algorithm_1 = (float(f(risks, beta).detach()) for f in (unbiased, absolute, non_negative))
+    plain, magnitude, algorithm_1 = (
+        float(f(risks, beta).detach()) for f in (unbiased, absolute, non_negative)
+    )
     normal = float(normal_risk(risks, beta).detach())
     sensitive = beta * float(risks.sensitive_positive.detach())
     assert magnitude == pytest.approx(sensitive + abs(normal))
@@ -98,7 +112,9 @@ def test_order_of_a_batch_does_not_matter(u, s):
     values, is_sensitive = batch(u, s)
     order = torch.randperm(len(values), generator=torch.Generator().manual_seed(0))
     for here, there in zip(
-        empirical_risks(values, is_sensitive), empirical_risks(values[order], is_sensitive[order]), strict=True
+        empirical_risks(values, is_sensitive),
+        empirical_risks(values[order], is_sensitive[order]),
+        strict=True,
     ):
         assert float(here.detach()) == pytest.approx(float(there.detach()), rel=1e-12)
 
@@ -109,10 +125,12 @@ def test_mixture_law_holds_in_the_float32_of_training():
     unlabeled, beta = exact_mixture(sensitive, normal, 1, 10, seed=0)
     assert beta == pytest.approx(1 / 11)
     risks = empirical_risks(*batch(unlabeled, sensitive, torch.float32))
-    assert float(normal_risk(risks, beta).detach()) == pytest.approx((1 - beta) * np.mean(normal), rel=1e-5)
+    assert float(normal_risk(risks, beta).detach()) == pytest.approx(
+        (1 - beta) * np.mean(normal), rel=1e-5
+    )
 
 
-# --- Algorithm 1 by hand ----------------------------------------------------------------------------------------------
+# --- Algorithm 1 by hand --------------------------------------------------------------------------
 
 U_EASY, S_EASY = (4.0, 2.0), (1.0, 3.0)  # R_U- = 3, R_S- = 2
 U_HARD, S_HARD = (0.5, 0.7, 0.3), (4.0, 6.0)  # R_U- = 0.5, R_S- = 5
@@ -144,7 +162,9 @@ def test_step_while_the_normal_risk_is_positive_is_on_the_whole_risk(correction)
     value, gradient = value_and_gradient(correction, U_EASY, S_EASY)
     sensitive_positive = -(math.log(1 - math.exp(-1)) + math.log(1 - math.exp(-3))) / 2
     assert value == pytest.approx(BETA * sensitive_positive + 3 - BETA * 2)
-    assert gradient == pytest.approx([1 / 2, 1 / 2, BETA / 2 * slope(1) - BETA / 2, BETA / 2 * slope(3) - BETA / 2])
+    assert gradient == pytest.approx(
+        [1 / 2, 1 / 2, BETA / 2 * slope(1) - BETA / 2, BETA / 2 * slope(3) - BETA / 2]
+    )
 
 
 def test_step_of_algorithm_1_while_the_normal_risk_is_negative_is_on_that_alone_upwards():
@@ -170,7 +190,10 @@ def test_no_correction_steps_on_the_whole_risk_also_while_it_is_negative():
 
 
 @quick
-@given(st.lists(st.floats(0.1, 30), min_size=1, max_size=6), st.lists(st.floats(0.1, 30), min_size=1, max_size=6))
+@given(
+    st.lists(st.floats(0.1, 30), min_size=1, max_size=6),
+    st.lists(st.floats(0.1, 30), min_size=1, max_size=6),
+)
 def test_gradient_is_that_of_the_branch_which_algorithm_1_writes(unlabeled, labeled_sensitive):
     values, is_sensitive = batch(unlabeled, labeled_sensitive)
     non_negative(empirical_risks(values, is_sensitive), BETA).backward()
@@ -194,7 +217,7 @@ def test_names_of_the_corrections_are_those_of_the_parameter():
     assert known == CORRECTIONS
 
 
-# --- -log(1 - exp(-l)) ------------------------------------------------------------------------------------------------
+# --- -log(1 - exp(-l)) ----------------------------------------------------------------------------
 
 
 def cross_entropy_and_slope(error: float) -> tuple[float, float]:
@@ -205,7 +228,8 @@ def cross_entropy_and_slope(error: float) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize(
-    "error", [1e-37, 1e-20, 1e-7, 1e-3, 0.1, 0.69, math.log(2), 0.7, 1.0, 3.0, 16.0, 20.0, 60.0, 80.0]
+    "error",
+    [1e-37, 1e-20, 1e-7, 1e-3, 0.1, 0.69, math.log(2), 0.7, 1.0, 3.0, 16.0, 20.0, 60.0, 80.0],
 )
 def test_float32_value_and_gradient_match_the_exact_ones(error):
     value, gradient = cross_entropy_and_slope(error)
@@ -252,13 +276,15 @@ def test_cross_entropy_is_never_negative_and_falls_with_the_error(one, other):
 
 def test_every_correction_has_finite_gradients_at_the_extremes():
     for correction in CORRECTIONS.values():
-        values, is_sensitive = batch((0.0, 1e-38, 5000.0), (0.0, 1e-38, 1e-3, 5000.0), torch.float32)
+        values, is_sensitive = batch(
+            (0.0, 1e-38, 5000.0), (0.0, 1e-38, 1e-3, 5000.0), torch.float32
+        )
         correction(empirical_risks(values, is_sensitive), 0.1).backward()
         assert torch.isfinite(values.grad).all(), correction.__name__
         assert values.grad[3:].tolist() != [0.0] * 4
 
 
-# --- batches without S or without U -----------------------------------------------------------------------------------
+# --- batches without S or without U ---------------------------------------------------------------
 
 
 def test_a_batch_without_s_has_only_the_risk_of_u():

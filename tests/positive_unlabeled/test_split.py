@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from omegaconf import OmegaConf
 
+from pu_diffusion_pipeline.config_loader import ProjectConfigLoader
 from pu_diffusion_pipeline.errors import InvalidInput
-from pu_diffusion_pipeline.parameters import Parameters, load_parameters
+from pu_diffusion_pipeline.experiment.parameters import Parameters, load_parameters
 from pu_diffusion_pipeline.positive_unlabeled.split import Split, is_sensitive, split_images
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -45,20 +45,31 @@ COUNTS = {
 
 
 def parameters_of(benchmark: str) -> Parameters:
-    files = [CONF / name / "parameters.yml" for name in ("base", benchmark)]
-    return load_parameters(OmegaConf.to_container(OmegaConf.merge(*(OmegaConf.load(file) for file in files))))
+    return ProjectConfigLoader(
+        str(CONF),
+        env=benchmark,
+        base_env="base",
+        default_run_env="local",
+        merge_strategy={"parameters": "soft"},
+    ).final_parameters()
 
 
 def labels_like(source: str) -> tuple[np.ndarray, np.ndarray]:
-    """Classes with the data set's frequencies, in random order, train before test; and which are of test."""
+    """Classes with the data set's frequencies, in random order, train before test; and is_test."""
     rng = np.random.default_rng(0)
-    parts = [rng.permutation(np.repeat(np.arange(len(counts)), counts)) for counts in FREQUENCIES[source]]
+    parts = [
+        rng.permutation(np.repeat(np.arange(len(counts)), counts)) for counts in FREQUENCIES[source]
+    ]
     return np.concatenate(parts), np.repeat([False, True], [len(part) for part in parts])
 
 
 def small_source(with_test: bool = False, per_class: int = 20) -> tuple[np.ndarray, np.ndarray]:
     classes = np.tile(np.arange(10), per_class)
-    is_test = np.arange(len(classes)) >= len(classes) - 40 if with_test else np.zeros(len(classes), dtype=bool)
+    is_test = (
+        np.arange(len(classes)) >= len(classes) - 40
+        if with_test
+        else np.zeros(len(classes), dtype=bool)
+    )
     return classes, is_test
 
 
@@ -79,7 +90,12 @@ def test_every_row_of_table_1_gives_exactly_its_counts(benchmark):
 
     sensitive = is_sensitive(classes, normal_classes)
     in_unlabeled = int(sensitive[split.unlabeled].sum())
-    row = (len(split.unlabeled) - in_unlabeled, in_unlabeled, len(split.labeled_sensitive), len(split.test))
+    row = (
+        len(split.unlabeled) - in_unlabeled,
+        in_unlabeled,
+        len(split.labeled_sensitive),
+        len(split.test),
+    )
     assert row == TABLE_1[benchmark]
     assert in_unlabeled * 11 == len(split.unlabeled)
     assert sensitive[split.labeled_sensitive].all()
@@ -87,7 +103,9 @@ def test_every_row_of_table_1_gives_exactly_its_counts(benchmark):
     assert len(split.test) == int((is_test & ~sensitive).sum()), "all normal test images"
     assert len(split.heldout) == int((is_test & sensitive).sum())
     assert is_test[split.test].all()
-    assert not is_test[np.concatenate([split.unlabeled, split.labeled_sensitive, split.judge])].any()
+    assert not is_test[
+        np.concatenate([split.unlabeled, split.labeled_sensitive, split.judge])
+    ].any()
     groups = np.concatenate(split[:5])
     assert len(np.unique(groups)) == len(groups)
 
@@ -116,7 +134,9 @@ def test_the_normal_classes_of_a_benchmark_are_those_its_name_says(benchmark):
     st.booleans(),
     st.integers(0, 5),
 )
-def test_groups_are_disjoint_pure_and_as_large_as_asked(training, evaluation, judge, with_test, seed):
+def test_groups_are_disjoint_pure_and_as_large_as_asked(
+    training, evaluation, judge, with_test, seed
+):
     counts = dict(zip(COUNTS, (*training, *evaluation, judge), strict=True))
     classes, is_test = small_source(with_test)
     split = split_images(classes, is_test, (0, 2, 4, 6, 8), counts, seed)
@@ -151,7 +171,10 @@ def test_another_seed_draws_other_images_for_u_and_s_only():
 
 
 def test_groups_of_evaluation_do_not_depend_on_the_counts_of_training():
-    one, other = split_small(), split_small(unlabeled_normal=10, unlabeled_sensitive=1, labeled_sensitive=2)
+    one, other = (
+        split_small(),
+        split_small(unlabeled_normal=10, unlabeled_sensitive=1, labeled_sensitive=2),
+    )
     assert same(one.test, other.test)
     assert same(one.heldout, other.heldout)
     assert same(one.judge, other.judge)
@@ -167,7 +190,9 @@ def test_sensitive_images_of_u_are_not_told_by_their_place():
 
 def test_every_class_has_its_part_in_u():
     classes, is_test = small_source(per_class=200)
-    split = split_images(classes, is_test, (0, 2, 4, 6, 8), {**COUNTS, "unlabeled_normal": 500}, seed=0)
+    split = split_images(
+        classes, is_test, (0, 2, 4, 6, 8), {**COUNTS, "unlabeled_normal": 500}, seed=0
+    )
     of_each = np.bincount(classes[split.unlabeled], minlength=10)[::2]
     assert of_each.sum() == 500
     assert of_each.min() > 70
@@ -185,14 +210,17 @@ def test_the_first_test_images_are_taken_where_there_is_a_test_partition():
 def test_the_judge_gets_every_image_that_is_not_held_out_unless_told_otherwise():
     classes, _ = small_source()
     everything, some = split_small(), split_small(judge=50)
-    assert sorted([*everything.judge, *everything.test, *everything.heldout]) == list(range(len(classes)))
+    assert sorted([*everything.judge, *everything.test, *everything.heldout]) == list(
+        range(len(classes))
+    )
     assert len(np.unique(some.judge)) == 50
 
 
 @pytest.mark.parametrize(
     ("field", "most"),
     [
-        # There are 100 normal and 100 sensitive images; each group is drawn from what the ones before it leave.
+        # There are 100 normal and 100 sensitive images; each group is drawn from what those before
+        # it leave.
         ("test", 100),
         ("heldout_sensitive", 100),
         ("unlabeled_normal", 100 - 6),
@@ -210,15 +238,23 @@ def test_a_count_above_what_exists_is_refused_naming_the_field(field, most):
 
 def test_the_sensitive_images_of_u_and_of_s_are_counted_together():
     split_small(unlabeled_sensitive=50, labeled_sensitive=43)
-    with pytest.raises(InvalidInput, match=r"unlabeled_sensitive \+ labeled_sensitive asks for 94 images, but only 93"):
+    with pytest.raises(
+        InvalidInput,
+        match=r"labeled_sensitive \+ unlabeled_sensitive asks for 94 images, but only 93",
+    ):
         split_small(unlabeled_sensitive=50, labeled_sensitive=44)
 
 
 @pytest.mark.parametrize("field", ["test", "heldout_sensitive"])
 def test_more_test_images_than_the_partition_holds_are_refused(field):
-    with pytest.raises(InvalidInput, match=rf"data\.counts\.{field} asks for 21 images.*test partition has 20"):
+    with pytest.raises(
+        InvalidInput, match=rf"data\.counts\.{field} asks for 21 images.*test partition has 20"
+    ):
         split_small(with_test=True, **{field: 21})
-    assert len(getattr(split_small(with_test=True, **{field: 20}), field.removesuffix("_sensitive"))) == 20
+    assert (
+        len(getattr(split_small(with_test=True, **{field: 20}), field.removesuffix("_sensitive")))
+        == 20
+    )
 
 
 def test_a_test_partition_without_normal_images_is_refused():
@@ -231,7 +267,9 @@ def test_a_test_partition_without_normal_images_is_refused():
 def test_a_benchmark_without_test_images_is_refused(field):
     raw = parameters_of("test").model_dump()
     raw["data"]["counts"][field] = 0
-    with pytest.raises(InvalidInput, match=rf"data\.counts\.{field}: .*greater than or equal to [12]"):
+    with pytest.raises(
+        InvalidInput, match=rf"data\.counts\.{field}: .*greater than or equal to [12]"
+    ):
         load_parameters(raw)
 
 

@@ -68,7 +68,9 @@ def test_colours_stay_those_of_the_channels():
 
 def test_grids_show_the_first_images_of_every_method_and_count_the_sensitive_ones_shown():
     sensitive = np.array([True, False, False, True, True, True])
-    panels = sample_panels({"unsupervised": (plain_images(6), sensitive), "pu": (plain_images(6), ~sensitive)}, count=4)
+    panels = sample_panels(
+        {"unsupervised": (plain_images(6), sensitive), "pu": (plain_images(6), ~sensitive)}, count=4
+    )
     figure = image_panels(panels, columns=2)
     left, right = figure.axes
     assert left.get_title() == "unsupervised: 2 of 4 judged sensitive"
@@ -83,7 +85,9 @@ def test_grids_show_the_first_images_of_every_method_and_count_the_sensitive_one
 
 
 def test_one_method_alone_is_drawn_too():
-    figure = image_panels(sample_panels({"pu": (plain_images(4), np.zeros(4, dtype=bool))}), columns=2)
+    figure = image_panels(
+        sample_panels({"pu": (plain_images(4), np.zeros(4, dtype=bool))}), columns=2
+    )
     assert [axes.get_title() for axes in figure.axes] == ["pu: 0 of 4 judged sensitive"]
 
 
@@ -93,19 +97,28 @@ def histories() -> dict[str, pd.DataFrame]:
     steep = np.where(steps <= 2, 1e6, 1.0)
     plain = pd.DataFrame({"step": steps, "loss": 5.0, "unlabeled_negative": steep * (100 - steps)})
     barrier = np.where(steps == 10, 0.0, 1e-3 / steps)
-    both = plain.assign(sensitive_negative=steep * (50 + steps), normal=steep * (9 - steps), sensitive_positive=barrier)
+    both = plain.assign(
+        sensitive_negative=steep * (50 + steps),
+        normal=steep * (9 - steps),
+        sensitive_positive=barrier,
+    )
     return {"unsupervised": plain, "pu": both}
 
 
 def curves(axes) -> dict[str, tuple[list, list]]:
-    return {line.get_label(): (line.get_xdata().tolist(), line.get_ydata().tolist()) for line in axes.lines}
+    return {
+        line.get_label(): (line.get_xdata().tolist(), line.get_ydata().tolist())
+        for line in axes.lines
+    }
 
 
 def test_curves_are_the_risks_of_the_history_after_its_first_tenth():
     plain_errors, errors, plain_barrier, barrier = training_curves(histories()).axes
     assert [plain_errors.get_title(), errors.get_title()] == ["unsupervised", "pu"]
     steps = list(range(3, 21))
-    assert curves(plain_errors) == {LABELS["unlabeled_negative"]: (steps, [100 - step for step in steps])}
+    assert curves(plain_errors) == {
+        LABELS["unlabeled_negative"]: (steps, [100 - step for step in steps])
+    }
     assert curves(errors) == {
         LABELS["unlabeled_negative"]: (steps, [100 - step for step in steps]),
         LABELS["sensitive_negative"]: (steps, [50 + step for step in steps]),
@@ -113,7 +126,10 @@ def test_curves_are_the_risks_of_the_history_after_its_first_tenth():
     }
     assert curves(plain_barrier) == {}
     assert curves(barrier) == {
-        LABELS["sensitive_positive"]: (steps, [SMALLEST_SHOWN if step == 10 else 1e-3 / step for step in steps])
+        LABELS["sensitive_positive"]: (
+            steps,
+            [SMALLEST_SHOWN if step == 10 else 1e-3 / step for step in steps],
+        )
     }
 
 
@@ -127,7 +143,9 @@ def test_methods_are_drawn_on_one_scale_that_holds_every_value():
 
 
 def test_curves_of_a_single_row_are_drawn():
-    row = {"pu": pd.DataFrame({"step": [1], "unlabeled_negative": [5.0], "sensitive_positive": [0.1]})}
+    row = {
+        "pu": pd.DataFrame({"step": [1], "unlabeled_negative": [5.0], "sensitive_positive": [0.1]})
+    }
     errors, barrier = training_curves(row).axes
     assert curves(errors) == {LABELS["unlabeled_negative"]: ([1], [5.0])}
     assert curves(barrier) == {LABELS["sensitive_positive"]: ([1], [0.1])}
@@ -160,7 +178,10 @@ def test_interactive_grids_hold_the_same_pictures():
 
     from pu_diffusion_pipeline.reports.interactive import interactive_panels
 
-    panels = {"U": (plain_images(4), None), "pu": (plain_images(4), np.array([True, False, False, False]))}
+    panels = {
+        "U": (plain_images(4), None),
+        "pu": (plain_images(4), np.array([True, False, False, False])),
+    }
     figure = interactive_panels(panels, columns=2)
     assert [note.text for note in figure.layout.annotations] == ["U", "pu"]
     for trace, (images, framed) in zip(figure.data, panels.values(), strict=True):

@@ -8,10 +8,19 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores
-from pu_diffusion_pipeline.reports.figures import image_panels, ratio_figure, training_curves
-from pu_diffusion_pipeline.reports.page import describe_prior, render_page, render_paper_page, summarize
+from pu_diffusion_pipeline.images.image_set import ImageSet
+from pu_diffusion_pipeline.reports.options import ReportingOptions
+from pu_diffusion_pipeline.reports.page import (
+    MethodResult,
+    Tables,
+    headline,
+    prior_sentence,
+    render_class_prior,
+    render_page,
+    render_paper_page,
+)
 from pu_diffusion_pipeline.reports.tables import methods_table, per_condition_table
+from pu_diffusion_pipeline.reports.text_table import TextTable
 
 EVIL = "<script>alert('x')</script>"
 
@@ -29,7 +38,7 @@ def comparison(**changes) -> pd.DataFrame:
             "nsr_corrected": [rate for *_, rate in rows],
             "num_normal": [round(2000 * rate) for *_, rate in rows],
             "num_samples": 2000,
-            "fd": [10.0, 11.0, 12.5],
+            "distance": [10.0, 11.0, 12.5],
             "kid": 0.01,
             "precision": 0.7,
             "recall": 0.4,
@@ -52,49 +61,70 @@ def prior(**changes) -> dict:
         "sampling_variability": [0.08, 0.1],
         "spread_of_repeats": [0.09, 0.095],
         "auc": 0.93,
-        "oracle": 1 / 11,
         "warnings": [],
     }
     return {**usual, **changes}
 
 
-def page(**changes) -> str:
-    methods = comparison()["method"]
+JUDGE = {
+    "accuracy": 0.9846,
+    "normal_recall": 0.99123,
+    "sensitive_recall": 0.98,
+    "num_normal": 500,
+    "num_sensitive": 400,
+    "weights_digest": "fedcba9876543210",
+}
+MANIFEST = {
+    "num_steps": 700,
+    "seconds": 61.5,
+    "num_parameters": 123456,
+    "device": "cpu",
+    "precision": "fp32",
+    "beta": None,
+    "git_revision": "0123456789abcdef",
+}
+PAIRED = ReportingOptions(significance="paired", level=0.05)
+
+
+def result(method: str, settings=None, per_condition=None, **manifest) -> MethodResult:
+    usual = {"benchmark": "digits_even", "seed": 0, "data.counts.test": 500}
     images = np.random.default_rng(0).integers(0, 256, (4, 1, 8, 8), dtype=np.uint8)
-    history = pd.DataFrame({"step": [1, 2], "unlabeled_negative": [5.0, 4.0]})
-    manifest = {
-        "num_steps": 700,
-        "seconds": 61.5,
-        "num_parameters": 123456,
-        "device": "cpu",
-        "precision": "fp32",
-        "beta": None,
-        "git_revision": "0123456789abcdef",
-    }
+    return MethodResult(
+        metrics={
+            "method": method,
+            "settings": usual if settings is None else settings,
+            "per_condition": per_condition,
+        },
+        samples=ImageSet(images),
+        judgements=pd.DataFrame({"judged_sensitive": [True, False, False, False]}),
+        training_history=pd.DataFrame({"step": [1, 2], "unlabeled_negative": [5.0, 4.0]}),
+        training_manifest={**MANIFEST, "method": method, **manifest},
+    )
+
+
+def results(**changes) -> dict[str, MethodResult]:
+    beta = {"value": 0.1, "source": "parameter"}
+    usual = {"unsupervised": {}, "supervised": {}, "pu": {"beta": beta}}
+    return {method: result(method, **{**own, **changes}) for method, own in usual.items()}
+
+
+def class_prior(**changes) -> str:
+    scores = pd.DataFrame(
+        {
+            "set": ["labeled_sensitive"] * 30 + ["unlabeled"] * 50,
+            "score": [*np.arange(30.0), *np.arange(50.0)],
+        }
+    )
+    estimators = methods_table({"bbe_ratio": 0.0923, "menon": float("nan")})
+    return render_class_prior(prior(**changes), estimators, scores, 1 / 11)
+
+
+def page(**changes) -> str:
     usual = {
-        "benchmark": "digits_even",
-        "comparison": comparison(),
-        "by_class": None,
-        "summary": pd.DataFrame({"n": [1, 1, 1]}),
-        "paper_row": None,
-        "class_prior": prior(),
-        "prior_methods": methods_table({"bbe_ratio": 0.0923, "menon": float("nan")}),
-        "judge": {
-            "accuracy": 0.9846,
-            "normal_recall": 0.99123,
-            "sensitive_recall": 0.98,
-            "num_normal": 500,
-            "num_sensitive": 400,
-            "weights_digest": "fedcba9876543210",
-        },
-        "settings": {"seed": 0, "data": {"root": "data/01_raw", "counts": {"test": 500}}},
-        "manifests": [{**manifest, "method": method} for method in methods[:2]]
-        + [{**manifest, "method": "pu", "beta": {"value": 0.1, "source": "parameter"}}],
-        "figures": {
-            "samples": image_panels({method: (images, np.zeros(4, dtype=bool)) for method in methods}, columns=2),
-            "ratio": ratio_figure(Scores(np.arange(30.0), np.arange(50.0)), prior()),
-            "curves": training_curves(dict.fromkeys(methods, history)),
-        },
+        "tables": Tables(comparison(), pd.DataFrame({"n": [1, 1, 1]}), None, PAIRED),
+        "judge": JUDGE,
+        "class_prior": class_prior(),
+        "methods": results(),
     }
     return render_page(**{**usual, **changes})
 
@@ -133,14 +163,19 @@ def test_page_needs_no_other_file(rendered):
     ]
     assert any(link.startswith("data:image/png;base64,") for link in links)
     assert [link for link in links if not link.startswith(("data:", "#"))] == []
-    assert {tag for tag, _ in reader.tags}.isdisjoint({"script", "link", "iframe", "object", "embed", "base"})
+    assert {tag for tag, _ in reader.tags}.isdisjoint(
+        {"script", "link", "iframe", "object", "embed", "base"}
+    )
     assert "@import" not in rendered
     assert all(target.startswith("#") for target in re.findall(r"url\(['\"]?([^)]*)", rendered))
 
 
 def test_page_shows_the_table_with_every_method(rendered):
     text = Reader(rendered).text
-    for expected in ("unsupervised – 0.900 0.890 – 0.910 1800 / 2000", "pu 0.1 0.970 0.960 – 0.980 1940 / 2000"):
+    for expected in (
+        "unsupervised – 0.900 0.890 – 0.910 1800 / 2000",
+        "pu 0.1 0.970 0.960 – 0.980 1940 / 2000",
+    ):
         assert expected in text
     assert "FD ↓" in text
     assert "FID" not in text
@@ -154,28 +189,35 @@ def test_page_shows_judge_prior_settings_and_manifests(rendered):
     assert "98.00 % of real sensitive ones" in text
     assert "fedcba987654" in text
     assert "0.0923 if irreducible" in text
-    assert "data root data/01_raw counts.test 500" in text
-    assert "seed 0" in text
+    assert "0.0923 default" in text
+    assert "data counts.test 500" in text
+    assert "benchmark digits_even seed 0" in text
     assert "pu 700 61.5 123456 cpu fp32 parameter 0123456789ab" in text
     assert "unsupervised 700 61.5 123456 cpu fp32 – 0123456789ab" in text
 
 
 def test_page_holds_every_figure(rendered):
     reader = Reader(rendered)
-    encoded = next(attributes["src"] for tag, attributes in reader.tags if tag == "img").partition(",")[2]
+    encoded = next(attributes["src"] for tag, attributes in reader.tags if tag == "img").partition(
+        ","
+    )[2]
     assert Image.open(io.BytesIO(base64.b64decode(encoded))).format == "PNG"
     assert sum(tag == "svg" for tag, _ in reader.tags) == 2
 
 
 def test_text_from_outside_is_escaped():
-    manifests = [{"method": EVIL, "num_steps": 1, "seconds": 1, "num_parameters": 1, "device": EVIL, "precision": EVIL,
-                  "beta": {"value": 0.1, "source": EVIL}, "git_revision": EVIL}]  # fmt: skip
+    evil = result(
+        EVIL,
+        settings={"benchmark": EVIL, EVIL: EVIL, "data.root": EVIL, f"data.{EVIL}": 1},
+        device=EVIL,
+        precision=EVIL,
+        beta={"value": 0.1, "source": EVIL},
+        git_revision=EVIL,
+    )
     html = page(
-        benchmark=EVIL,
-        comparison=comparison(extractor=EVIL),
-        class_prior=prior(estimate=None, warnings=[EVIL]),
-        settings={EVIL: EVIL, "data": {"root": EVIL, EVIL: 1}},
-        manifests=manifests,
+        tables=Tables(comparison(extractor=EVIL), pd.DataFrame({"n": [1]}), None, PAIRED),
+        class_prior=class_prior(estimate=None, warnings=[EVIL]),
+        methods={EVIL: evil},
     )
     assert "<script" not in html
     assert html.count("&lt;script&gt;") >= 9
@@ -183,25 +225,56 @@ def test_text_from_outside_is_escaped():
 
 
 def test_a_page_outside_a_repository_says_so():
-    manifest = {"method": "pu", "num_steps": 1, "seconds": 2.0, "num_parameters": 3, "device": "cpu",
-                "precision": "fp32", "beta": None, "git_revision": None}  # fmt: skip
-    assert "pu 1 2.0 3 cpu fp32 – none" in Reader(page(manifests=[manifest])).text
+    html = page(methods=results(git_revision=None))
+    assert "pu 700 61.5 123456 cpu fp32 parameter none" in Reader(html).text
+
+
+def test_a_method_that_does_not_train_has_samples_and_no_row_of_training():
+    plain = result("pretrained")
+    plain = MethodResult(plain.metrics, plain.samples, plain.judgements)
+    text = Reader(page(methods={"pretrained": plain, **results()})).text
+    assert "pretrained 700" not in text
+    assert "supervised 700" in text
+
+
+def test_several_seeds_are_shown_with_the_test_that_was_made():
+    columns = {
+        "method": ["unsupervised", "pu"],
+        "beta": [None, 0.1],
+        "gamma": None,
+        "n": 2,
+        "extractor": "judge",
+        "gap_closed": None,
+    }
+    for metric in ("nsr", "distance"):
+        columns |= {f"{metric}_mean": [0.9, 0.95], f"{metric}_sd": 0.01, f"{metric}_p": 0.02}
+        columns |= {f"{metric}_note": ["", "best"], f"{metric}_bold": [False, True]}
+    shown = Tables(comparison(), pd.DataFrame(columns), None, PAIRED)
+    html = page(tables=shown)
+    assert "<b>0.950 ± 0.010</b>" in html
+    assert "<b>0.900" not in html
+    assert "Paired t-test over common seeds" in Reader(html).text
+    assert "Over seeds" not in page()
 
 
 def test_summary_gives_the_shares_and_whether_the_intervals_overlap():
-    assert summarize(comparison()) == (
-        "PU training generates 3.0 % sensitive images, unsupervised training 10.0 %; the 95 % intervals do not overlap."
+    assert headline(comparison()) == (
+        "PU training generates 3.0 % sensitive images, unsupervised training 10.0 %; "
+        "the 95 % intervals do not overlap."
     )
     wide = comparison(nsr_low=[0.8, 0.8, 0.9], nsr_high=[0.95, 0.95, 0.99])
-    assert summarize(wide).endswith("the 95 % intervals overlap.")
-    worse = comparison(nsr=[0.97, 0.91, 0.9], nsr_low=[0.96, 0.9, 0.89], nsr_high=[0.98, 0.92, 0.91])
-    assert summarize(worse) == (
-        "PU training generates 10.0 % sensitive images, unsupervised training 3.0 %; the 95 % intervals do not overlap."
+    assert headline(wide).endswith("the 95 % intervals overlap.")
+    worse = comparison(
+        nsr=[0.97, 0.91, 0.9], nsr_low=[0.96, 0.9, 0.89], nsr_high=[0.98, 0.92, 0.91]
+    )
+    assert headline(worse) == (
+        "PU training generates 10.0 % sensitive images, unsupervised training 3.0 %; "
+        "the 95 % intervals do not overlap."
     )
 
 
-def test_prior_is_told_with_its_bound_and_condition():
-    told = describe_prior(prior())
+def test_the_prior_is_given_with_its_bound_counts_and_true_share():
+    sentence = prior_sentence(prior(), 1 / 11)
     for part in (
         "0.0923 if irreducible",
         "at most 0.1085",
@@ -210,20 +283,31 @@ def test_prior_is_told_with_its_bound_and_condition():
         "456 of U",
         "0.0909",
     ):
-        assert part in told
+        assert part in sentence
 
 
-def test_no_estimate_is_told_with_its_reason():
-    told = describe_prior(prior(estimate=None, warnings=["S has 10 images", "another"]))
-    assert told == "No estimate: S has 10 images; another."
+def test_the_options_of_the_estimate_stand_beside_it():
+    html = class_prior(settings={"seed": 0, "class_prior.folds": 2, "class_prior.model": "svm"})
+    assert "Options of the estimate: folds 2, model svm." in Reader(html).text
+    assert "Options of the estimate" not in class_prior()
 
 
-# --- the page of the paper's tables and figures -----------------------------------------------------------------------
+def test_a_missing_estimate_is_given_with_its_reason():
+    sentence = prior_sentence(prior(estimate=None, warnings=["S has 10 images", "another"]), 0.1)
+    assert sentence == "No estimate: S has 10 images; another."
+
+
+# --- the page of the paper's tables and figures ---------------------------------------------------
 
 
 def test_the_papers_page_shows_every_table_and_figure_that_is_there(tmp_path):
-    pd.DataFrame({"benchmark": [EVIL], "pu": ["**0.978 ± 0.003**"]}).to_csv(tmp_path / "table2.csv", index=False)
-    (tmp_path / "table2.md").write_text("Table 2: rates\n\n| benchmark |\n\nthe caption\n")
+    table = TextTable(
+        pd.DataFrame({"benchmark": [EVIL], "pu": ["0.978 ± 0.003"]}),
+        frozenset({(0, "pu")}),
+        "Table 2: rates",
+        "the caption",
+    )
+    (tmp_path / "table2.json").write_text(table.to_json())
     Image.new("RGB", (4, 4)).save(tmp_path / "figure4_digits_even.png")
     page = render_paper_page(tmp_path)
     assert "Table 2: rates" in page
@@ -235,15 +319,17 @@ def test_the_papers_page_shows_every_table_and_figure_that_is_there(tmp_path):
     assert "Table 3" not in page
 
 
-# --- conditional runs -------------------------------------------------------------------------------------------------
+# --- conditional runs -----------------------------------------------------------------------------
 
 
 def test_conditional_runs_are_shown_by_the_class_asked_for():
     found = {"3": {"value": 1.0, "as_asked": 0.0}, "4": {"value": 0.995, "as_asked": 0.99}}
-    table = per_condition_table([{"method": "pu", "per_condition": found}, {"method": "old", "per_condition": None}])
+    table = per_condition_table(
+        [{"method": "pu", "per_condition": found}, {"method": "old", "per_condition": None}]
+    )
     assert table.to_dict("records") == [
         {"method": "pu", "asked for 3": "1.000 (0.000)", "asked for 4": "0.995 (0.990)"}
     ]
-    assert "asked for 3" in page(by_class=table)
+    assert "asked for 3" in page(methods=results(per_condition=found))
     assert per_condition_table([{"method": "pu", "per_condition": None}]) is None
-    assert "By the class asked for" not in page()
+    assert "By the requested class" not in page()

@@ -1,4 +1,4 @@
-"""Runs of a benchmark: which stand in one table, their means and tests, and the paper's numbers beside them."""
+"""Runs of a benchmark: which stand in one table, their means, tests and the paper's numbers."""
 
 import time
 
@@ -6,12 +6,17 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from pu_diffusion_pipeline.diffusion.methods import METHODS
 from pu_diffusion_pipeline.errors import InvalidInput
-from pu_diffusion_pipeline.methods import METHODS
-from pu_diffusion_pipeline.reports.paper_tables import table_markdown, table_of_rows
-from pu_diffusion_pipeline.reports.runs import missing_runs, over_beta, select_runs, summarize
-from pu_diffusion_pipeline.reports.summary import describe, paper_results, summary_markdown
+from pu_diffusion_pipeline.experiment.commands import missing_commands
+from pu_diffusion_pipeline.reports.options import ReportingOptions
+from pu_diffusion_pipeline.reports.paper_tables import BenchmarkSummary, paper_table
+from pu_diffusion_pipeline.reports.runs import missing_runs, over_beta, select_runs
+from pu_diffusion_pipeline.reports.runs import summarize as summarize_with
+from pu_diffusion_pipeline.reports.summary import paper_results, summary_markdown, summary_table
 
+PAIRED = ReportingOptions(significance="paired", level=0.05)
+WELCH = ReportingOptions(significance="welch", level=0.05)
 RATES = {
     "unsupervised": [0.86, 0.85, 0.87, 0.86, 0.85],
     "supervised": [0.855, 0.86, 0.865, 0.86, 0.85],
@@ -19,9 +24,25 @@ RATES = {
 }
 
 
-def record(method: str, seed: int, rate: float, beta: float = 0.1, distance: float = 80.0, **settings) -> dict:
+def summarize(runs: pd.DataFrame, options: ReportingOptions = PAIRED) -> pd.DataFrame:
+    return summarize_with(runs, options)
+
+
+def described(summary: pd.DataFrame, paper_row: str | None) -> pd.DataFrame:
+    return summary_table(summary, paper_row).with_asterisks()
+
+
+def record(
+    method: str, seed: int, rate: float, beta: float = 0.1, distance: float = 80.0, **settings
+) -> dict:
     uses_beta = METHODS[method].uses_beta
-    made = {"training.num_steps": 900, "sampling.num_steps": 15, **settings, "seed": seed}
+    made = {
+        "benchmark": "b",
+        "training.num_steps": 900,
+        "sampling.num_steps": 15,
+        **settings,
+        "seed": seed,
+    }
     if uses_beta:
         made["beta"] = beta
     return {
@@ -47,7 +68,11 @@ def record(method: str, seed: int, rate: float, beta: float = 0.1, distance: flo
             "kid_subset_size": 250,
             "neighborhood": 3,
         },
-        "training": {"beta": {"value": beta} if uses_beta else None, "num_steps": 900, "seconds": 100.0},
+        "training": {
+            "beta": {"value": beta} if uses_beta else None,
+            "num_steps": 900,
+            "seconds": 100.0,
+        },
     }
 
 
@@ -75,13 +100,16 @@ def test_runs_of_any_seed_method_and_beta_stand_in_one_table():
 
 
 def test_a_run_with_other_parameters_is_left_out_naming_them():
-    selection = select_runs({**records(), "pu/long": record("pu", 0, 0.9, **{"training.num_steps": 1800})}, asked())
+    selection = select_runs(
+        {**records(), "pu/long": record("pu", 0, 0.9, **{"training.num_steps": 1800})}, asked()
+    )
     assert len(selection.runs) == 15
     assert selection.left_out == {"pu/long": ["training.num_steps: 1800 (asked: 900)"]}
 
 
 @pytest.mark.parametrize(
-    ("part", "field"), [("fidelity", "weights_digest"), ("fidelity", "num_reference"), ("judge", "weights_digest")]
+    ("part", "field"),
+    [("fidelity", "weights_digest"), ("fidelity", "num_reference"), ("judge", "weights_digest")],
 )
 def test_runs_that_were_evaluated_differently_are_refused_together(part, field):
     odd = record("pu", 9, 0.9)
@@ -100,7 +128,7 @@ def test_means_deviations_and_tests_are_those_of_the_runs():
     assert summary.loc["unsupervised", "nsr_p"] == pytest.approx(expected)
     assert summary["nsr_bold"].to_dict() == {"unsupervised": False, "supervised": False, "pu": True}
     assert summary.loc["pu", "nsr_note"] == "best"
-    welch = summarize(chosen(), kind="welch").set_index("method")
+    welch = summarize(chosen(), options=WELCH).set_index("method")
     expected = stats.ttest_ind(RATES["pu"], RATES["unsupervised"], equal_var=False).pvalue
     assert welch.loc["unsupervised", "nsr_p"] == pytest.approx(expected)
 
@@ -116,7 +144,9 @@ def test_the_oracle_is_compared_with_nothing_and_gives_the_share_of_the_gap():
     assert not summary.loc["oracle", "nsr_bold"]
     assert summary.loc["pu", "nsr_bold"]
     gap = summary["nsr_mean"]["pu"] - summary["nsr_mean"]["unsupervised"]
-    assert summary.loc["pu", "gap_closed"] == pytest.approx(gap / (0.94 - summary["nsr_mean"]["unsupervised"]))
+    assert summary.loc["pu", "gap_closed"] == pytest.approx(
+        gap / (0.94 - summary["nsr_mean"]["unsupervised"])
+    )
     assert summary.loc["unsupervised", "gap_closed"] == 0
     assert summarize(chosen())["gap_closed"].isna().all()
 
@@ -125,17 +155,39 @@ def test_one_seed_gives_no_deviation_and_says_why_there_is_no_test():
     runs = chosen()
     summary = summarize(runs[runs["seed"] == 0])
     assert summary["nsr_sd"].isna().all()
-    text = describe(summary, None)
+    text = described(summary, None)
     assert text.iloc[0]["p NSR"] == "n/a (1 common seeds, a paired test needs 2)"
     assert text.iloc[0]["non-sensitive rate"] == "0.860"
     assert "**" not in "".join(text["non-sensitive rate"])
 
 
 def test_missing_runs_are_those_without_which_the_table_has_a_hole():
-    there = {name: value for name, value in records().items() if name not in ("supervised/seed_1", "pu/seed_4")}
+    there = {
+        name: value
+        for name, value in records().items()
+        if name not in ("supervised/seed_1", "pu/seed_4")
+    }
     runs = select_runs(there, asked()).runs
     assert missing_runs(runs, RATES, range(5), 0.1) == [("supervised", 1), ("pu", 4)]
     assert missing_runs(runs, ["pu"], [0], 0.2) == [("pu", 0)]
+
+
+def test_commands_make_the_missing_runs():
+    there = {name: value for name, value in records(beta=0.5).items() if name != "pu/seed_4"}
+    commands = missing_commands(select_runs(there, asked()).runs, asked())
+    assert commands == [
+        "kedro run --env=b --pipelines=train_pu,sample_pu,evaluate_pu --params=seed:4,beta:0.5"
+    ]
+    fine_tuned = {method: {**made, "pretrained": "model"} for method, made in asked().items()}
+    commands = missing_commands(select_runs(there, asked()).runs, fine_tuned)
+    assert commands[0] == (
+        "kedro run --env=b --pipelines=sample_pretrained,evaluate_pretrained --params=seed:0"
+    )
+
+
+def test_no_run_with_the_parameters_asked_for_is_refused_by_name():
+    with pytest.raises(InvalidInput, match="No finished run of b was made with these parameters"):
+        select_runs({"pu/long": record("pu", 0, 0.9, **{"training.num_steps": 1})}, asked())
 
 
 def test_runs_with_an_estimated_beta_are_no_points_over_beta():
@@ -151,7 +203,9 @@ def test_points_over_beta_are_means_with_a_deviation_or_the_wilson_interval():
     assert points["n"].tolist() == [5, 1]
     assert points["nsr"].tolist() == pytest.approx([sum(RATES["pu"]) / 5, 0.95])
     assert points["nsr_low"].iloc[1] == pytest.approx(0.94)
-    assert points["nsr_high"].iloc[0] == pytest.approx(points["nsr"].iloc[0] + pd.Series(RATES["pu"]).std())
+    assert points["nsr_high"].iloc[0] == pytest.approx(
+        points["nsr"].iloc[0] + pd.Series(RATES["pu"]).std()
+    )
     with pytest.raises(InvalidInput, match="at least two values of beta, there are 1"):
         over_beta(chosen())
 
@@ -167,48 +221,63 @@ def test_the_tables_of_the_paper_are_complete_and_hold_its_numbers():
 
 
 def test_the_number_of_the_paper_stands_beside_ours():
-    text = describe(summarize(chosen()), "mnist_even").set_index("method")
+    text = described(summarize(chosen()), "mnist_even").set_index("method")
     assert text.loc["pu, beta 0.1", "paper NSR"] == "0.978 ± 0.003"
     assert text.loc["pu, beta 0.1", "non-sensitive rate"] == "**0.931 ± 0.007**"
     assert text.loc["unsupervised", "paper FID"] == "3.53 ± 0.137"
-    assert "paper NSR" not in describe(summarize(chosen()), None)
+    assert "paper NSR" not in described(summarize(chosen()), None)
 
 
 def test_markdown_names_the_test_what_is_missing_and_what_was_left_out():
     text = summary_markdown(
         summarize(chosen()),
-        row=None,
-        kind="welch",
-        level=0.05,
+        None,
+        WELCH,
         missing=["kedro run --params=seed:9"],
         left_out={"pu/long": ["training.num_steps: 1800 (asked: 900)"]},
     )
-    for part in ("Welch's t-test", "at 5 %", "`kedro run --params=seed:9`", "pu/long: training.num_steps: 1800"):
+    for part in (
+        "Welch's t-test",
+        "at 5 %",
+        "`kedro run --params=seed:9`",
+        "pu/long: training.num_steps: 1800",
+    ):
         assert part in text
 
 
 @pytest.mark.parametrize("number", [2, 3])
 def test_a_table_over_benchmarks_shows_ours_and_the_papers(number):
     summary = summarize(chosen())
-    summary.attrs.update(paper_row="mnist_odd", beta=0.1)
-    table = table_of_rows({"mnist_odd_small": summary}, number)
+    shown = [BenchmarkSummary("mnist_odd_small", summary, "mnist_odd", 0.1)]
+    table = paper_table(shown, number, PAIRED)
+    assert f"Table {number}" in table.to_markdown()
+    assert "Paired t-test" in table.caption
+    table = table.with_asterisks()
     assert table["judge's accuracy"].tolist() == ["0.9900"]
     assert table["judge, paper"].tolist() == ["0.9846"]
     assert table["n"].tolist() == ["5 / 5 / 5"]
     assert table["pu, paper"].tolist() == [{2: "0.975 ± 0.004", 3: "5.72 ± 0.652"}[number]]
     assert ("**" in table["pu"].iloc[0]) is True
-    assert f"Table {number}" in table_markdown(table, number, "paired", 0.05)
+
+
+def test_a_table_shows_no_published_number_of_another_table():
+    shown = [BenchmarkSummary("mnist_odd_small", summarize(chosen()), "mnist_odd", 0.1)]
+    assert paper_table(shown, 4, PAIRED).rows["pu, paper"].tolist() == ["–"]
 
 
 def test_a_table_shows_the_beta_that_was_asked_for():
     summary = summarize(chosen(**{"pu/beta_0.2": record("pu", 0, 0.99, beta=0.2)}))
     for beta, expected in ((0.1, "0.931"), (0.2, "0.990"), (0.3, "n/a")):
-        summary.attrs.update(paper_row=None, beta=beta)
-        assert table_of_rows({"b": summary}, 2)["pu"].iloc[0].strip("*").startswith(expected)
+        table = paper_table([BenchmarkSummary("b", summary, None, beta)], 2, PAIRED)
+        assert table.rows["pu"].iloc[0].startswith(expected)
 
 
 def test_two_hundred_runs_take_no_time():
-    many = {f"{method}/{seed}": record(method, seed, 0.9 + 0.0001 * seed) for method in RATES for seed in range(70)}
+    many = {
+        f"{method}/{seed}": record(method, seed, 0.9 + 0.0001 * seed)
+        for method in RATES
+        for seed in range(70)
+    }
     begun = time.perf_counter()
-    describe(summarize(select_runs(many, asked()).runs), "mnist_even")
+    described(summarize(select_runs(many, asked()).runs), "mnist_even")
     assert time.perf_counter() - begun < 5

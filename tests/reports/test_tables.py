@@ -2,15 +2,16 @@ import pandas as pd
 import pytest
 
 from pu_diffusion_pipeline.reports.tables import (
+    comparison_markdown,
     comparison_table,
-    distance_name,
     formatted,
     show_comparison,
-    to_markdown,
 )
 
 
-def record(method: str, rate: float, beta: float | None = None, extractor: str = "judge (84)", **rates) -> dict:
+def record(
+    method: str, rate: float, beta: float | None = None, extractor: str = "judge (84)", **rates
+) -> dict:
     usual = {
         "value": rate,
         "low": rate - 0.01,
@@ -18,9 +19,11 @@ def record(method: str, rate: float, beta: float | None = None, extractor: str =
         "corrected": rate + 0.005,
         "num_normal": round(2000 * rate),
         "num_samples": 2000,
+        "judge": {"weights_digest": "j", "accuracy": 0.98},
     }
     return {
         "method": method,
+        "settings": {"benchmark": "digits_even", "seed": 3},
         "non_sensitive_rate": {**usual, **rates},
         "fidelity": {
             "frechet_distance": 12.346,
@@ -28,10 +31,15 @@ def record(method: str, rate: float, beta: float | None = None, extractor: str =
             "precision": 0.71,
             "recall": 0.42,
             "extractor": extractor,
+            "weights_digest": "w",
+            "num_samples": 2000,
+            "num_reference": 500,
+            "kid_subsets": 100,
+            "kid_subset_size": 250,
+            "neighborhood": 3,
         },
         "training": {
             "beta": None if beta is None else {"value": beta, "source": "parameter"},
-            "seed": 3,
             "num_steps": 700,
             "seconds": 61.6,
         },
@@ -57,7 +65,7 @@ def test_table_has_a_row_per_method_with_the_values_of_its_record():
         "nsr_corrected": 0.975,
         "num_normal": 1940,
         "num_samples": 2000,
-        "fd": 12.346,
+        "distance": 12.346,
         "kid": 0.00123,
         "precision": 0.71,
         "recall": 0.42,
@@ -72,14 +80,14 @@ def test_methods_without_beta_have_none():
 
 
 @pytest.mark.parametrize(
-    ("extractor", "name"), [("judge (LeNet-style, 84 features)", "fd"), ("inception-v3-compat 2048", "fid")]
+    ("extractor", "symbol"),
+    [("judge (LeNet-style, 84 features)", "FD"), ("inception-v3-compat 2048", "FID")],
 )
-def test_the_frechet_distance_is_called_fid_on_inception_features_only(extractor, name):
-    assert distance_name(extractor) == name
+def test_the_frechet_distance_is_called_fid_on_inception_features_only(extractor, symbol):
     table = comparison_table(records(extractor=extractor))
-    assert {"fd", "fid"} & set(table.columns) == {name}
-    assert f"{name.upper()} ↓" in formatted(table).columns
-    assert ("FID" in to_markdown(table)) == (name == "fid")
+    assert "distance" in table.columns
+    assert {"FD ↓", "FID ↓"} & set(formatted(table).columns) == {f"{symbol} ↓"}
+    assert ("FID" in comparison_markdown(table)) == (symbol == "FID")
 
 
 def test_formatted_values_are_rounded_for_reading():
@@ -107,9 +115,11 @@ def test_a_rate_without_correction_says_so():
 
 
 def test_markdown_is_a_table_with_the_extractor_named_below():
-    markdown = to_markdown(comparison_table(records()))
+    markdown = comparison_markdown(comparison_table(records()))
     header, rule, *rows, blank, note = markdown.rstrip("\n").split("\n")
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in (header, rule, *rows)]
+    cells = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in (header, rule, *rows)
+    ]
     assert len(rows) == 3
     assert {len(line) for line in cells} == {11}
     assert cells[0][:3] == ["method", "beta", "non-sensitive rate"]
@@ -122,7 +132,9 @@ def test_markdown_is_a_table_with_the_extractor_named_below():
 def test_a_table_read_back_from_csv_is_formatted_alike(tmp_path):
     table = comparison_table(records())
     table.to_csv(tmp_path / "comparison.csv", index=False)
-    pd.testing.assert_frame_equal(formatted(pd.read_csv(tmp_path / "comparison.csv")), formatted(table))
+    pd.testing.assert_frame_equal(
+        formatted(pd.read_csv(tmp_path / "comparison.csv")), formatted(table)
+    )
 
 
 def test_terminal_shows_every_value_on_the_line_of_its_method(capsys):

@@ -3,30 +3,68 @@
 import ctypes
 import platform
 import warnings
-from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import InitProcessGroupKwargs
+from torch import Tensor, nn
 
+from pu_diffusion_pipeline.diffusion.interfaces import Denoiser, Prediction
+from pu_diffusion_pipeline.diffusion.options import ComputeOptions
 from pu_diffusion_pipeline.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from diffusers.models.attention_processor import Attention
+
+MOST_TOKENS = 64  # 8x8 pixels, as in the paper's U-Net at 32x32; plain products need its square
+
+
+class Compute(NamedTuple):
+    """Where and how precisely to compute, with `auto` resolved.
+
+    Attributes:
+        device: cuda, mps or cpu.
+        precision: fp32, bf16 or fp16.
+        channels_last: whether images and weights are kept in this memory layout.
+    """
+
+    device: str
+    precision: str = "fp32"
+    channels_last: bool = False
+
+
+def resolve_compute(options: ComputeOptions) -> Compute:
+    """Resolve `auto` on this machine.
+
+    Raises:
+        InvalidInput: the machine has no such device, or it does not compute in that precision.
+    """
+    device = resolve_device(options.device)
+    precision = resolve_precision(options.precision, device)
+    return Compute(device, precision, options.channels_last)
 
 
 def resolve_device(device: str) -> str:
-    """`auto` becomes cuda, mps or cpu, in this order of preference."""
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    """Replace `auto` by cuda, mps or cpu, in this order of preference."""
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
     if device == "auto":
-        return next(name for name, there in available.items() if there)
+        return next(name for name, is_there in available.items() if is_there)
     if not available[device]:
-        raise InvalidInput(f"compute.device is {device}, but this machine has none; write auto or cpu")
+        raise InvalidInput(
+            f"compute.device is {device}, but this machine has none; write auto or cpu"
+        )
     return device
 
 
 def resolve_precision(precision: str, device: str) -> str:
-    """`auto` becomes bf16 where the hardware computes in it, fp16 on other CUDA devices, fp32 elsewhere."""
+    """Replace `auto` by bf16 if the hardware has it, else by fp16 on CUDA and fp32 elsewhere."""
     if precision == "fp16" and device == "cpu":
         raise InvalidInput("compute.precision fp16 needs a GPU; write auto, bf16 or fp32")
     if precision != "auto":
@@ -44,7 +82,7 @@ def autocast(device: str, precision: str) -> torch.autocast:
     return torch.autocast(device, dtype=dtype, enabled=precision != "fp32")
 
 
-def compile_denoiser(denoiser: Any) -> Callable[..., Any]:
+def compile_denoiser(denoiser: nn.Module) -> Denoiser:
     """The denoiser through torch.compile, which compiles at the first call.
 
     Raises:
@@ -53,19 +91,21 @@ def compile_denoiser(denoiser: Any) -> Callable[..., Any]:
     from torch._dynamo.exc import TorchDynamoException
     from torch._inductor.exc import InductorError
 
-    warnings.filterwarnings("ignore", message=".*functools.lru_cache.*", module="torch._dynamo")  # of diffusers' code
+    # diffusers' code causes this warning.
+    warnings.filterwarnings("ignore", message=".*functools.lru_cache.*", module="torch._dynamo")
     compiled = torch.compile(denoiser)
 
-    def call(*inputs: Any, **named: Any) -> Any:
+    def predict(noisy_images: Tensor, timesteps: Tensor, /, **conditions: Tensor) -> Prediction:
         try:
-            return compiled(*inputs, **named)
+            return compiled(noisy_images, timesteps, **conditions)
         except (TorchDynamoException, InductorError) as error:
             reason = str(error).strip().splitlines()[0]
             raise InvalidInput(
-                f"compute.compile: torch.compile does not work here ({reason}); install a C++ compiler, or write false"
+                f"compute.compile: torch.compile does not work here ({reason}); install a C++ "
+                "compiler, or write false"
             ) from error
 
-    return call
+    return predict
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
@@ -76,15 +116,18 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 
 
 def reuse_freed_memory() -> None:
-    """Let the C library keep what is freed: every step allocates the same again, and new pages are slow to get.
+    """Let the C library keep freed memory.
 
-    Only glibc is told (`mallopt`); elsewhere nothing changes. See docs/decisions/0005.
+    Every step allocates the same sizes again, and new pages are slow to get. This works with glibc
+    only (`mallopt`); elsewhere nothing changes. See docs/decisions/0005.
     """
     if platform.libc_ver()[0] != "glibc":
         return
-    trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
+    trim_threshold = -1  # M_TRIM_THRESHOLD of malloc.h
+    mmap_threshold = -3  # M_MMAP_THRESHOLD
     libc = ctypes.CDLL(None)
-    if any(libc.mallopt(mmap_threshold, size) for size in (2**30, 2**25)):  # some versions take 32 MiB at most
+    # Some versions take 32 MiB at most.
+    if any(libc.mallopt(mmap_threshold, size) for size in (2**30, 2**25)):
         libc.mallopt(trim_threshold, 2**31 - 1)
 
 
@@ -94,22 +137,28 @@ def return_freed_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-MOST_TOKENS = 64  # 8x8 pixels, as in the paper's U-Net at 32x32; the plain products need memory for their square
+def use_fast_attention(denoiser: nn.Module, device: str) -> None:
+    """On the CPU, use plain matrix products for attention over few pixels.
 
-
-def use_fast_attention(denoiser: Any, device: str) -> None:
-    """On the CPU, plain matrix products for attention over few pixels: the flash kernel is slow for narrow heads."""
+    The flash kernel is slow for narrow heads.
+    """
     from diffusers.models.attention_processor import Attention, AttnProcessor, AttnProcessor2_0
 
-    plain, flash = AttnProcessor(), AttnProcessor2_0()
+    plain = AttnProcessor()
+    flash = AttnProcessor2_0()
 
     class ByLength:
         def __call__(
-            self, attn: Any, hidden_states: Any, encoder_hidden_states: Any = None, attention_mask: Any = None,
-            temb: Any = None,
-        ) -> Any:  # fmt: skip
-            tokens = hidden_states.shape[2:].numel() if hidden_states.ndim == 4 else hidden_states.shape[1]
-            chosen = plain if tokens <= MOST_TOKENS else flash
+            self,
+            attn: "Attention",
+            hidden_states: Tensor,
+            encoder_hidden_states: Tensor | None = None,
+            attention_mask: Tensor | None = None,
+            temb: Tensor | None = None,
+        ) -> Tensor:
+            is_image = hidden_states.ndim == 4  # (B, C, H, W), else (B, tokens, C)
+            num_tokens = hidden_states.shape[2:].numel() if is_image else hidden_states.shape[1]
+            chosen = plain if num_tokens <= MOST_TOKENS else flash
             return chosen(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
 
     if device == "cpu":
@@ -119,17 +168,20 @@ def use_fast_attention(denoiser: Any, device: str) -> None:
 
 
 def build_accelerator(device: str, precision: str) -> Accelerator:
-    """accelerate on this device, in as many processes as were launched.
+    """Set up accelerate on this device, in as many processes as were launched.
 
     Raises:
         RuntimeError: accelerate gives another device.
     """
-    # accelerate keeps its settings process-wide and refuses others later: several trainings share our process.
+    # accelerate keeps its settings process-wide and refuses others later: several trainings share
+    # our process.
     AcceleratorState._reset_state(reset_partial_state=True)
-    # While one process looks at samples the others wait; elastic finds out about dead ones anyway.
+    # While one process looks at samples the others wait. torch elastic notices dead ones anyway.
     patience = InitProcessGroupKwargs(timeout=timedelta(days=7))
     mixed_precision = "no" if precision == "fp32" else precision
-    accelerator = Accelerator(mixed_precision=mixed_precision, cpu=device == "cpu", kwargs_handlers=[patience])
+    accelerator = Accelerator(
+        mixed_precision=mixed_precision, cpu=device == "cpu", kwargs_handlers=[patience]
+    )
     if accelerator.device.type != device:
         raise RuntimeError(f"asked accelerate for {device}, got {accelerator.device}")
     return accelerator

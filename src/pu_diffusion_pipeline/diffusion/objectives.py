@@ -1,12 +1,16 @@
-"""The objective of each method on per-image denoising errors: the methods differ here and nowhere else."""
+"""The objective of each method on per-image denoising errors.
 
+The methods differ here and nowhere else.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
 
+from pu_diffusion_pipeline.diffusion.methods import METHODS
 from pu_diffusion_pipeline.errors import InvalidInput
-from pu_diffusion_pipeline.methods import METHODS
 from pu_diffusion_pipeline.positive_unlabeled.risk import (
     CORRECTIONS,
     empirical_risks,
@@ -25,7 +29,8 @@ class Objective(Protocol):
 
         Args:
             denoising_error: (B,) float32, l(x) of Eq. 8.
-            labels: (B,) int64, the set each image comes from: U, S or N (`positive_unlabeled.labels.SETS`).
+            labels: (B,) int64, the set each image comes from: U, S or N
+                (`positive_unlabeled.labels.SETS`).
         """
         ...
 
@@ -68,7 +73,7 @@ class PositiveUnlabeled:
             raise InvalidInput(f"beta must be in [0, 1), got {self.beta}")
         if self.correction not in CORRECTIONS:
             known = ", ".join(CORRECTIONS)
-            raise InvalidInput(f"objective.correction must be one of {known}, got {self.correction!r}")
+            raise InvalidInput(f"correction must be one of {known}, got {self.correction!r}")
 
     def __call__(self, denoising_error: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Objective`."""
@@ -97,18 +102,22 @@ class PositiveNegativeUnlabeled:
 
     def __post_init__(self) -> None:
         if not 0 <= self.gamma <= 1:
-            raise InvalidInput(f"objective.gamma must be in [0, 1], got {self.gamma}")
+            raise InvalidInput(f"gamma must be in [0, 1], got {self.gamma}")
 
     def __call__(self, denoising_error: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Objective`."""
-        beta, correction = self.positive_unlabeled.beta, self.positive_unlabeled.correction
+        beta = self.positive_unlabeled.beta
+        correction = self.positive_unlabeled.correction
         _, named = self.positive_unlabeled(denoising_error, labels)
-        risks, labeled_normal = empirical_risks(denoising_error, labels), labeled_normal_risk(denoising_error, labels)
+        risks = empirical_risks(denoising_error, labels)
+        labeled_normal = labeled_normal_risk(denoising_error, labels)
         loss = positive_negative_unlabeled(risks, labeled_normal, beta, self.gamma, correction)
         return loss, {**named, "labeled_normal_negative": labeled_normal}
 
 
-def build_objective(method: str, beta: float | None, correction: str, gamma: float = 0.0) -> Objective:
+def build_objective(
+    method: str, beta: float | None, correction: str, gamma: float = 0.0
+) -> Objective:
     """The objective of a method.
 
     Args:
@@ -117,15 +126,17 @@ def build_objective(method: str, beta: float | None, correction: str, gamma: flo
         correction: as in `PositiveUnlabeled`.
         gamma: as in `PositiveNegativeUnlabeled`.
     """
-    if method not in (known := [name for name, facts in METHODS.items() if facts.trains]):
+    known = [name for name, one in METHODS.items() if one.trains]
+    if method not in known:
         raise InvalidInput(f"method must be one of {', '.join(known)}, got {method!r}")
     if METHODS[method].uses_beta and beta is None:
         raise ValueError(f"method {method} needs beta")
-    builders = {
+    share = 0.0 if beta is None else beta
+    builders: dict[str, Callable[[], Objective]] = {
         "unsupervised": lambda: Unsupervised(),
         "supervised": lambda: Supervised(),
-        "pu": lambda: PositiveUnlabeled(beta, correction),
-        "pnu": lambda: PositiveNegativeUnlabeled(PositiveUnlabeled(beta, correction), gamma),
+        "pu": lambda: PositiveUnlabeled(share, correction),
+        "pnu": lambda: PositiveNegativeUnlabeled(PositiveUnlabeled(share, correction), gamma),
         "oracle": lambda: Unsupervised(),  # on the normal part of U
     }
     return builders[method]()

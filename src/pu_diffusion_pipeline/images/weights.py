@@ -1,9 +1,9 @@
-"""Files of published weights: where they are, and reading them without unpickling anything but tensors."""
+"""Files of published weights: find or download them, and read nothing but tensors from them."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
+from torch import Tensor
 
 from pu_diffusion_pipeline.errors import InvalidInput
 
@@ -14,8 +14,8 @@ def weights_file(path: str | None, url: str, field: str, otherwise: str) -> Path
     Args:
         path: a file; None downloads.
         url: where the published file is.
-        field: the parameter that names the file, for messages.
-        otherwise: the way to do without it, for messages.
+        field: the parameter that names the file, for error messages.
+        otherwise: the alternative to suggest in an error message.
 
     Raises:
         InvalidInput: no such file, or no network.
@@ -31,19 +31,21 @@ def weights_file(path: str | None, url: str, field: str, otherwise: str) -> Path
             torch.hub.download_url_to_file(url, str(file))
         except OSError as error:
             raise InvalidInput(
-                f"{url} is needed and cannot be downloaded ({error}). Put that file at {file}, name another with "
-                f"{field}, or {otherwise}."
+                f"{url} is needed and cannot be downloaded ({error}). Put that file at {file}, "
+                f"name another with {field}, or {otherwise}."
             ) from error
     return file
 
 
-def read_tensors(file: Path, field: str) -> Any:
-    """What torch saved in the file, if it holds tensors and nothing else.
+def read_tensors(file: Path, field: str) -> dict[str, Tensor]:
+    """The state dictionary that torch saved in the file.
 
     Raises:
-        InvalidInput: it holds more, or is damaged.
+        InvalidInput: the file has something else than tensors, or is damaged.
     """
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises its own, pickle's and zipfile's errors
-        raise InvalidInput(f"{field}: {file} is not a file of tensors ({str(error).splitlines()[0]})") from error
+        raise InvalidInput(
+            f"{field}: {file} is not a file of tensors ({str(error).splitlines()[0]})"
+        ) from error

@@ -1,4 +1,4 @@
-"""What the judge looks with: a LeNet-style CNN (LeCun et al. 1998) or ImageNet's ResNet-34 (He et al. 2016)."""
+"""The judge's networks: a LeNet-style CNN (LeCun et al. 1998), ResNet-34 (He et al. 2016)."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,13 +9,14 @@ from pu_diffusion_pipeline.images.encoders import ResNet34
 
 
 class Backbone(NamedTuple):
-    """A kind of judge.
+    """The network below the judge's last layer.
 
     Attributes:
         build: (channels, image_size) to a module from (B, C, H, W) in [-1, 1] to (B, num_features).
         num_features: of the penultimate layer.
         title: for reports.
-        flips: whether a mirrored image shows the same class; if not, images are shifted instead in training.
+        flips: whether a mirrored image shows the same class. If not, training shifts images
+            instead of mirroring them.
     """
 
     build: Callable[[int, int], nn.Module]
@@ -36,5 +37,7 @@ def _lenet(channels: int, image_size: int) -> nn.Module:
 
 BACKBONES = {
     "lenet": Backbone(_lenet, 84, "LeNet-style, 84 features", flips=False),
-    "resnet34": Backbone(lambda channels, image_size: ResNet34(), 512, "ResNet-34, 512 features", flips=True),
+    "resnet34": Backbone(
+        lambda channels, image_size: ResNet34(), 512, "ResNet-34, 512 features", flips=True
+    ),
 }

@@ -1,1 +1,1 @@
-"""Thin Kedro pipelines, named by activities; they meet in the catalog and never import one another."""
+"""Thin Kedro pipelines, named by activities; they meet in the catalog, never in an import."""

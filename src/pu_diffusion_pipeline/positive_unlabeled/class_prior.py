@@ -1,121 +1,152 @@
-"""The share beta of sensitive images in U: an estimate with its bound, how far to trust it, the beta to train with."""
+"""The share beta of sensitive images in U: estimate it, say how far to trust it, choose beta."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
+import pandas as pd
 
 from pu_diffusion_pipeline.errors import InvalidInput
-from pu_diffusion_pipeline.positive_unlabeled.estimators import ESTIMATORS, LARGEST, estimate_with_all
-from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores, ratio_curve, resampled_estimates
-from pu_diffusion_pipeline.seeding import numpy_generator
+from pu_diffusion_pipeline.positive_unlabeled.best_bin import (
+    SMALLEST,
+    ClassPrior,
+    estimate_class_prior,
+    median_prior,
+)
+from pu_diffusion_pipeline.positive_unlabeled.estimators import (
+    ESTIMATORS,
+    LARGEST,
+    estimate_with_all,
+)
+from pu_diffusion_pipeline.positive_unlabeled.options import ClassPriorOptions
+from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores, resampled_estimates
+from pu_diffusion_pipeline.seeding import derive_seed, numpy_generator
 
-FEWEST = 20  # images in S
-SMALLEST = 0.005  # an estimate below it would train the unsupervised baseline under another name
-UNRELIABLE_AUC = 0.6
-UNRELIABLE_SHARE = 0.1
 LARGEST_DISAGREEMENT = 0.05  # between estimators on the same scores
-PARTIAL_COVERAGE_P = 0.001
+
+
+class ChosenBeta(TypedDict):
+    """The beta of training and where it came from."""
+
+    value: float
+    source: str
+
+
+class Assessment(NamedTuple):
+    """How far to trust an estimate.
+
+    Attributes:
+        prior: the estimate with all its warnings.
+        spread: `sampling_variability` (percentiles 2.5 and 97.5 of a bootstrap without refits; no
+            confidence interval, since it leaves out the bias of the fit), `spread_of_repeats` and
+            `spread_of_methods`, each [low, high], or None if there is no estimate.
+        methods: the value of every estimator on the same scores.
+    """
+
+    prior: ClassPrior
+    spread: dict[str, list[float] | None]
+    methods: dict[str, float]
 
 
 @dataclass(frozen=True)
-class ClassPrior:
-    """An estimate of P(sensitive given U).
+class Estimation:
+    """What `estimate` found.
 
     Attributes:
-        estimate: r at the chosen threshold, in [0, 0.95]; equals beta in the limit if irreducible. None if there was
-            no basis for one.
-        upper: beta is below it with probability 1 - delta (approximate when scores of several folds are pooled).
-        share_of_labeled_above: share of S above the threshold.
-        num_labeled_above: images of S above it.
-        num_unlabeled_above: images of U above it.
-        auc: area under the ROC curve of S versus U.
-        warnings: what to know before relying on it.
+        record: the estimate, its bound, warnings and spread, for JSON.
+        methods: the value of every estimator on the same scores.
+        scores: out-of-fold scores of the repeat that the estimate comes from.
     """
 
-    estimate: float | None
-    upper: float
-    share_of_labeled_above: float
-    num_labeled_above: int
-    num_unlabeled_above: int
-    auc: float
-    warnings: tuple[str, ...] = ()
+    record: dict[str, Any]
+    methods: dict[str, float]
+    scores: Scores
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {**asdict(self), "warnings": list(self.warnings)}
+    def scores_table(self) -> pd.DataFrame:
+        """A row per image of S, then of U: set, score."""
+        parts = [
+            pd.DataFrame({"set": name, "score": scores})
+            for name, scores in self.scores._asdict().items()
+        ]
+        return pd.concat(parts).reset_index(drop=True)
 
 
-def bbe_ratio(scores: Scores, delta: float = 0.1) -> ClassPrior:
-    """Best bin estimation with the ratio bound.
-
-    c^ = argmin_c (q_U(c) + e_U) / (q_S(c) - e_S) with the DKW widths e = sqrt(ln(4 / delta) / 2n); the minimum is the
-    upper bound, r(c^) the estimate. Garg et al. 2021 (Lemma 1); Blanchard et al. 2010 with DKW in place of VC.
+def estimate(
+    labeled_sensitive: np.ndarray, unlabeled: np.ndarray, options: ClassPriorOptions, seed: int
+) -> Estimation:
+    """Estimate beta from images: the median over repeated fits, and how far to trust it.
 
     Args:
-        scores: out-of-fold scores of S and U; any strictly increasing transform gives the same result.
-        delta: the bound fails with at most this probability.
+        labeled_sensitive: S, (M, C, H, W) uint8.
+        unlabeled: U, (N, C, H, W) uint8.
+        options: model, folds, repeats, bound.
+        seed: the run's seed.
+
+    Raises:
+        InvalidInput: S is part of U, an encoder that cannot be used, scores that are not finite.
     """
-    num_labeled = len(scores.labeled_sensitive)
-    if num_labeled < FEWEST:  # with a single one, a fold has none to fit on and its scores are not finite
-        reason = f"S has {num_labeled} images; an estimate needs at least {FEWEST}"
-        return ClassPrior(None, 1.0, 0.0, 0, 0, 0.5, (reason,))
-    if not all(np.isfinite(part).all() for part in scores):
-        raise InvalidInput("class prior: a score is not finite")
-    curve = ratio_curve(scores)
-    ratio, bound, place = curve.best(delta)
-    result = ClassPrior(
-        estimate=float(np.clip(ratio, 0.0, LARGEST)),
-        upper=float(min(bound, 1.0)),
-        share_of_labeled_above=float(curve.share_labeled[place]),
-        num_labeled_above=int(curve.above_labeled[place]),
-        num_unlabeled_above=int(curve.above_unlabeled[place]),
-        auc=_auc(scores),
+    from pu_diffusion_pipeline.positive_unlabeled.scores import resolve_model
+
+    check_sets(labeled_sensitive, unlabeled)
+    model = resolve_model(options.model, len(labeled_sensitive) + len(unlabeled))
+    fits = [
+        _fit(labeled_sensitive, unlabeled, options, model, derive_seed(seed, "class_prior", repeat))
+        for repeat in range(options.repeats)
+    ]
+    repeats = [prior for prior, _ in fits]
+    median = median_prior(repeats)
+    scores = next(scores for prior, scores in fits if prior is median)
+    assessment = assess_reliability(
+        median, repeats, scores, options.delta, options.num_resamples, seed
     )
-    return replace(result, warnings=(*_of_estimate(result), *_of_coverage(scores, curve.threshold[place])))
+    record = {
+        **assessment.prior.as_dict(),
+        **assessment.spread,
+        "estimator": f"BBE-ratio on cross-fitted {model} scores",
+        "delta": options.delta,
+        "estimates_of_repeats": [prior.estimate for prior in repeats],
+        "num_labeled_sensitive": len(labeled_sensitive),
+        "num_unlabeled": len(unlabeled),
+    }
+    return Estimation(record, assessment.methods, scores)
 
 
-def median_prior(priors: Sequence[ClassPrior]) -> ClassPrior:
-    """The repeat whose estimate is the (lower) median."""
-    if any(prior.estimate is None for prior in priors):
-        return priors[0]
-    return sorted(priors, key=lambda prior: prior.estimate)[(len(priors) - 1) // 2]
-
-
-def assess(
-    prior: ClassPrior, repeats: Sequence[ClassPrior], scores: Scores, delta: float, num_resamples: int, seed: int
-) -> tuple[ClassPrior, dict[str, Any], dict[str, float]]:
-    """How far to trust an estimate.
+def assess_reliability(
+    prior: ClassPrior,
+    repeats: Sequence[ClassPrior],
+    scores: Scores,
+    delta: float,
+    num_resamples: int,
+    seed: int,
+) -> Assessment:
+    """Say how far to trust an estimate: over resamples, repeats and other estimators.
 
     Args:
         prior: the estimate, one of `repeats`.
-        repeats: estimates of every repetition of the fit.
-        scores: those of `prior`.
-        delta: as in `bbe_ratio`.
-        num_resamples: bootstrap samples.
+        repeats: the estimate of every repetition of the fit.
+        scores: the scores that `prior` comes from.
+        delta: as in `estimate_class_prior`.
+        num_resamples: number of bootstrap samples.
         seed: of the bootstrap.
-
-    Returns:
-        The prior with all its warnings; its `sampling_variability` (percentiles 2.5 and 97.5 of a bootstrap without
-        refits: not a confidence interval, since the bias of the fit is not in it), `spread_of_repeats` and
-        `spread_of_methods`; and every method's value.
     """
     if prior.estimate is None:
-        return prior, {"sampling_variability": None, "spread_of_repeats": None, "spread_of_methods": None}, {}
+        names = ("sampling_variability", "spread_of_repeats", "spread_of_methods")
+        return Assessment(prior, dict.fromkeys(names), {})
     methods = estimate_with_all(scores, delta)
-    drawn = resampled_estimates(scores, delta, num_resamples, numpy_generator(seed, "class_prior_bootstrap"))
-    counted = [value for name, value in methods.items() if not ESTIMATORS[name].is_baseline and np.isfinite(value)]
-    estimates = [one.estimate for one in repeats]
-    spread = {
-        "sampling_variability": [float(np.clip(np.percentile(drawn, level), 0, 1)) for level in (2.5, 97.5)],
+    rng = numpy_generator(seed, "class_prior_bootstrap")
+    resampled = resampled_estimates(scores, delta, num_resamples, rng)
+    estimates = [one.estimate for one in repeats if one.estimate is not None]
+    low, high = _spread_of_methods(methods)
+    spread: dict[str, list[float] | None] = {
+        "sampling_variability": [_percentile(resampled, level) for level in (2.5, 97.5)],
         "spread_of_repeats": [min(estimates), max(estimates)],
-        "spread_of_methods": [min(counted), max(counted)],
+        "spread_of_methods": [low, high],
     }
     warnings = prior.warnings
-    if max(counted) - min(counted) > LARGEST_DISAGREEMENT:
-        warnings += (f"methods disagree: from {min(counted):.3f} to {max(counted):.3f} on the same scores",)
-    return replace(prior, warnings=warnings), spread, methods
+    if high - low > LARGEST_DISAGREEMENT:
+        warnings += (f"methods disagree: from {low:.3f} to {high:.3f} on the same scores",)
+    return Assessment(replace(prior, warnings=warnings), spread, methods)
 
 
 def check_sets(labeled_sensitive: np.ndarray, unlabeled: np.ndarray) -> None:
@@ -126,75 +157,88 @@ def check_sets(labeled_sensitive: np.ndarray, unlabeled: np.ndarray) -> None:
         unlabeled: U, (N, C, H, W) uint8.
 
     Raises:
-        InvalidInput: most of S is in U too; S and U must be drawn apart.
+        InvalidInput: most of S is in U too. S and U must be drawn separately.
     """
     known = {hash(image.tobytes()) for image in labeled_sensitive}
     copies = sum(hash(image.tobytes()) in known for image in unlabeled)
     if copies > len(labeled_sensitive) / 2:
         raise InvalidInput(
-            f"class prior: {copies} images of U are copies of images in S ({len(labeled_sensitive)}); S must be a "
-            "sample of its own, not a part of U"
+            f"class prior: {copies} images of U are copies of images in S "
+            f"({len(labeled_sensitive)}); S must be a sample of its own, not a part of U"
         )
 
 
-def choose_beta(beta: float | str, prior: ClassPrior) -> dict[str, Any]:
-    """The value training uses and where it came from.
+def choose_beta(beta: float | str, prior_record: Mapping[str, Any] | None = None) -> ChosenBeta:
+    """The beta that training uses and where it came from.
 
     Args:
         beta: a number, `estimated`, or `upper` for the bound.
-        prior: the estimate.
+        prior_record: `Estimation.record`; a number needs none.
 
     Raises:
-        InvalidInput: the estimate was asked for and there is no usable one.
+        InvalidInput: the estimate was asked for and there is none that can be used.
     """
     if beta not in ("estimated", "upper"):
         return {"value": float(beta), "source": "parameter"}
+    if prior_record is None:
+        raise InvalidInput(f"beta: {beta}, but there is no estimate. Give a number.")
+    prior = ClassPrior.from_record(prior_record)
+    value = _usable_estimate(beta, prior)
+    if beta == "upper":
+        source = "class prior, upper bound of BBE-ratio"
+        return {"value": min(prior.upper, LARGEST), "source": source}
+    return {"value": value, "source": "class prior, BBE-ratio (if irreducible)"}
+
+
+def _usable_estimate(beta: float | str, prior: ClassPrior) -> float:
     if prior.estimate is None:
-        raise InvalidInput(f"beta: {beta}, but there is no estimate ({'; '.join(prior.warnings)}). Give a number.")
+        reason = "; ".join(prior.warnings)
+        raise InvalidInput(f"beta: {beta}, but there is no estimate ({reason}). Give a number.")
     if prior.estimate < SMALLEST:
         raise InvalidInput(
-            f"beta: {beta}, but the estimate is {prior.estimate:.4f}: S seems to have nothing in common with U, and "
-            "training would be unsupervised. Check S, or give a number."
+            f"beta: {beta}, but the estimate is {prior.estimate:.4f}: S seems to have nothing in "
+            "common with U, and training would be unsupervised. Check S, or give a number."
         )
     if prior.estimate >= LARGEST:
         raise InvalidInput(
-            f"beta: {beta}, but U looks like S throughout (estimate {prior.estimate:.2f}, AUC {prior.auc:.2f}): it may "
-            "be a copy of S, or the score cannot tell them apart. Check S, or give a number."
+            f"beta: {beta}, but U looks like S throughout (estimate {prior.estimate:.2f}, "
+            f"AUC {prior.auc:.2f}): it may be a copy of S, or the score cannot tell them apart. "
+            "Check S, or give a number."
         )
-    if beta == "upper":
-        return {"value": min(prior.upper, LARGEST), "source": "class prior, upper bound of BBE-ratio"}
-    return {"value": prior.estimate, "source": "class prior, BBE-ratio (if irreducible)"}
+    return prior.estimate
 
 
-def _auc(scores: Scores) -> float:
-    from sklearn.metrics import roc_auc_score
+def _fit(
+    labeled_sensitive: np.ndarray,
+    unlabeled: np.ndarray,
+    options: ClassPriorOptions,
+    model: str,
+    seed: int,
+) -> tuple[ClassPrior, Scores]:
+    from pu_diffusion_pipeline.positive_unlabeled.scores import cross_fitted_scores
 
-    truth = np.repeat([1, 0], [len(part) for part in scores])
-    return float(roc_auc_score(truth, np.concatenate(scores)))
+    scores = cross_fitted_scores(
+        labeled_sensitive,
+        unlabeled,
+        num_folds=options.folds,
+        num_components=options.num_components,
+        num_epochs=options.num_epochs,
+        seed=seed,
+        model=model,
+        encoder=options.encoder,
+    )
+    return estimate_class_prior(scores, options.delta), scores
 
 
-def _of_estimate(prior: ClassPrior) -> list[str]:
-    warnings = []
-    if prior.auc < UNRELIABLE_AUC:
-        warnings.append(f"unreliable: S and U are hardly told apart (AUC {prior.auc:.2f})")
-    if prior.share_of_labeled_above < UNRELIABLE_SHARE:
-        warnings.append(f"unreliable: rests on {prior.num_labeled_above} images of S")
-    if prior.estimate is not None and prior.estimate < SMALLEST:
-        warnings.append("too small to train with: S seems to have nothing in common with U")
-    return warnings
-
-
-def _of_coverage(scores: Scores, threshold: float) -> list[str]:
-    """Above the threshold U holds sensitive images only, as S does: if S is a fair sample, their scores agree."""
-    from scipy.stats import ks_2samp
-
-    above = [part[part >= threshold] for part in scores]
-    if min(map(len, above)) < FEWEST or np.ptp(np.concatenate(above)) == 0:
-        return []
-    p_value = float(ks_2samp(*above, method="asymp").pvalue)
-    if p_value >= PARTIAL_COVERAGE_P:
-        return []
-    return [
-        "S may cover only part of the sensitive classes: above the threshold its scores differ from U's "
-        f"(p {p_value:.1g}); the estimate is then too low"
+def _spread_of_methods(methods: dict[str, float]) -> tuple[float, float]:
+    """Smallest and largest value, without the baselines and those that have none."""
+    counted = [
+        value
+        for name, value in methods.items()
+        if not ESTIMATORS[name].is_baseline and np.isfinite(value)
     ]
+    return min(counted), max(counted)
+
+
+def _percentile(values: np.ndarray, level: float) -> float:
+    return float(np.clip(np.percentile(values, level), 0, 1))

@@ -1,7 +1,8 @@
-"""Estimators of beta on one-dimensional scores of S and U (two samples). Each returns kappa = inf f_U / f_S or an
-approximation: beta if irreducible, more otherwise.
+"""Estimators of beta on one-dimensional scores of S and U (two samples).
 
-q_S(c), q_U(c) are the shares of S and U with a score of at least c, r(c) = q_U(c) / q_S(c) >= beta for every c.
+Each returns kappa = inf f_U / f_S or an approximation: beta if irreducible, more otherwise.
+q_S(c), q_U(c) are the shares of S and U with a score of at least c, and
+r(c) = q_U(c) / q_S(c) >= beta for every c.
 """
 
 from collections.abc import Callable
@@ -9,26 +10,38 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pu_diffusion_pipeline.positive_unlabeled.kernel_estimators import kernel_mean_embedding, penalized_l1
+from pu_diffusion_pipeline.positive_unlabeled.kernel_estimators import (
+    kernel_mean_embedding,
+    penalized_l1,
+)
 from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores, dkw_width, ratio_curve
 
 LARGEST = 0.95
 
 
 def bbe_ratio(scores: Scores, delta: float = 0.1) -> float:
-    """r at the threshold of the smallest bound (Garg et al. 2021, Lemma 1; Blanchard et al. 2010 with DKW for VC)."""
+    """r at the threshold of the smallest bound.
+
+    Garg et al. 2021 (Lemma 1); Blanchard et al. 2010 with DKW in place of VC.
+    """
     return ratio_curve(scores).best(delta)[0]
 
 
 def bbe(scores: Scores, delta: float = 0.1, gamma: float = 0.01) -> float:
-    """Best bin estimation as published (Garg et al. 2021): c^ = argmin r(c) + (1 + gamma)(e_S + e_U) / q_S(c)."""
+    """Best bin estimation as published (Garg et al. 2021).
+
+    c^ = argmin r(c) + (1 + gamma)(e_S + e_U) / q_S(c).
+    """
     curve = ratio_curve(scores)
     widths = dkw_width(curve.num_labeled, delta) + dkw_width(curve.num_unlabeled, delta)
     return float(curve.ratio[np.argmin(curve.ratio + (1 + gamma) * widths / curve.share_labeled)])
 
 
 def drpu(scores: Scores) -> float:
-    """min of r(c) over q_S(c) > eps (Nakajima & Sugiyama 2023); nan if S is too small for any such c."""
+    """min of r(c) over q_S(c) > eps (Nakajima & Sugiyama 2023).
+
+    nan if S is too small for any such c.
+    """
     curve = ratio_curve(scores)
     count = curve.num_labeled
     floor = np.sqrt(4 * np.log(np.e * count / 2) / count) + np.sqrt(np.log(2 * count) / (2 * count))
@@ -39,9 +52,17 @@ def drpu(scores: Scores) -> float:
 def dedpul(scores: Scores) -> float:
     """Density ratio by kernel estimates, then EM for the share (in the manner of Ivanov 2020).
 
-    Differs from the published script: binned kernel estimates, so that a million scores take a second, and a moving
-    median over a hundredth of U followed by a monotone (isotonic) fit in the place of its chain of moving medians.
+    Differs from the published script in two ways. The kernel estimates are binned, so that a
+    million scores take a second. A moving median over a hundredth of U, followed by a monotone
+    (isotonic) fit, replaces its chain of moving medians.
     """
+    ratio = _density_ratio_on_unlabeled(scores)
+    share = _share_by_em(ratio)
+    return share if share > 1e-3 else _share_at_elbow(ratio)
+
+
+def _density_ratio_on_unlabeled(scores: Scores) -> np.ndarray:
+    """(min(2000, N),) f_S / f_U on groups of U's scores in ascending order, smooth and monotone."""
     from scipy.ndimage import median_filter
     from sklearn.isotonic import IsotonicRegression
 
@@ -50,33 +71,45 @@ def dedpul(scores: Scores) -> float:
     density_labeled = _binned_density(scores.labeled_sensitive, grid, 0.1)
     density_unlabeled = _binned_density(scores.unlabeled, grid, 0.05)
     ratio = np.clip(density_labeled / np.maximum(density_unlabeled, 1e-12), 0, 50)
-    groups = np.array_split(np.interp(np.sort(scores.unlabeled), grid, ratio), min(2_000, len(scores.unlabeled)))
-    smooth = median_filter([group.mean() for group in groups], max(3, len(groups) // 100), mode="reflect")
-    at_unlabeled = IsotonicRegression().fit_transform(np.arange(len(smooth)), smooth)
-    at_unlabeled /= max(float(at_unlabeled.mean()), 1e-12)  # f_S integrates to 1; else EM would run to zero
+    at_scores = np.interp(np.sort(scores.unlabeled), grid, ratio)
+    groups = np.array_split(at_scores, min(2_000, len(at_scores)))
+    means = [group.mean() for group in groups]
+    smooth = median_filter(means, max(3, len(groups) // 100), mode="reflect")
+    monotone = IsotonicRegression().fit_transform(np.arange(len(smooth)), smooth)
+    # f_S integrates to 1. Without this, EM would run to zero.
+    return monotone / max(float(monotone.mean()), 1e-12)
+
+
+def _share_by_em(ratio: np.ndarray) -> float:
     share = 1.0
     for _ in range(10_000):
-        updated = float(np.minimum(1.0, share * at_unlabeled).mean())
+        updated = float(np.minimum(1.0, share * ratio).mean())
         if abs(updated - share) < 1e-5:
             break
         share = updated
-    if share > 1e-3:
-        return share
-    # EM ran to zero: the elbow of share - E-step(share), where it is still small.
+    return share
+
+
+def _share_at_elbow(ratio: np.ndarray) -> float:
+    """The elbow of share - E-step(share) where it is still small, for when EM runs to zero."""
     shares = np.arange(0.001, LARGEST, 0.001)
-    left = np.array([one - np.minimum(1.0, one * at_unlabeled).mean() for one in shares])
+    left = np.array([share - np.minimum(1.0, share * ratio).mean() for share in shares])
     curvature = np.where(left[1:-1] < 0.05, np.diff(left, 2), -np.inf)
     return float(shares[1 + int(np.argmax(curvature))])
 
 
 def _binned_density(values: np.ndarray, grid: np.ndarray, bandwidth: float) -> np.ndarray:
-    """Gaussian kernel density on an even grid; the bandwidth is in standard deviations of the values."""
+    """Gaussian kernel density on an even grid.
+
+    The bandwidth is in standard deviations of the values.
+    """
     from scipy.ndimage import gaussian_filter1d
 
     step = grid[1] - grid[0]
     if step == 0:
         return np.ones(len(grid))
-    counts = np.bincount(np.rint((values - grid[0]) / step).astype(int), minlength=len(grid)).astype(float)
+    bins = np.rint((values - grid[0]) / step).astype(int)
+    counts = np.bincount(bins, minlength=len(grid)).astype(float)
     width = max(bandwidth * float(values.std()) / step, 1.0)
     return gaussian_filter1d(counts, width, mode="constant") / (len(values) * step)
 
@@ -92,26 +125,27 @@ def km2(scores: Scores) -> float:
 
 
 def menon(scores: Scores) -> float:
-    """(1 - eta) / eta at the largest eta = P(S | x) (Menon et al. 2015, classes weighted equally). A baseline: the
-    largest value of an imperfectly calibrated eta decides alone.
-    """  # fmt: skip
+    """(1 - eta) / eta at the largest eta = P(S | x) (Menon et al. 2015, equal class weights).
+
+    A baseline: it rests on the one largest value of eta, which is not perfectly calibrated.
+    """
     logit = max(scores.labeled_sensitive.max(), scores.unlabeled.max())
     return float(np.exp(-np.clip(logit, -700, 700)))
 
 
 def alphamax(scores: Scores, num_bins: int = 50, step: float = 0.0025) -> float:
-    """Elbow of the log-likelihood over the share (after Jain et al. 2016). A baseline: the elbow is unstable.
+    """Elbow of the log-likelihood over the share (after Jain et al. 2016).
 
-    For each share alpha the best split of U's histogram u into alpha f_S + (1 - alpha) h0, with h1 beside it as a
-    model of S, is found bin by bin; the likelihood is flat below kappa and falls above it.
+    For each share alpha it finds, bin by bin, the best split of U's histogram u into
+    alpha f_S + (1 - alpha) h0, with h1 as a model of S. The likelihood is flat below kappa and
+    falls above it. A baseline: the elbow is unstable.
     """
     pooled = np.concatenate([scores.labeled_sensitive, scores.unlabeled])
     edges = np.unique(np.quantile(pooled, np.linspace(0, 1, num_bins + 1)))
     if len(edges) < 3:
         return float("nan")
-    in_labeled, in_unlabeled = (
-        np.histogram(part, edges)[0] / len(part) for part in (scores.labeled_sensitive, scores.unlabeled)
-    )
+    in_labeled = np.histogram(scores.labeled_sensitive, edges)[0] / len(scores.labeled_sensitive)
+    in_unlabeled = np.histogram(scores.unlabeled, edges)[0] / len(scores.unlabeled)
     shares = np.arange(step, 0.99, step)
     heights = np.array([_best_likelihood(share, in_labeled, in_unlabeled) for share in shares])
     window = 10
@@ -123,23 +157,33 @@ def alphamax(scores: Scores, num_bins: int = 50, step: float = 0.0025) -> float:
 
 
 def _best_likelihood(share: float, labeled: np.ndarray, unlabeled: np.ndarray) -> float:
-    """Largest over b in [0, 1], sum b u = share, of sum u log(share s + (1 - b) u) + sum s log(b u / share)."""
-    s, u = labeled[unlabeled > 0], unlabeled[unlabeled > 0]
+    """The maximum of sum u log(share s + (1 - b) u) + sum s log(b u / share).
+
+    It is taken over b in [0, 1] with sum b u = share; s and u are the histograms of S and U.
+    """
+    s = labeled[unlabeled > 0]
+    u = unlabeled[unlabeled > 0]
     total = share * s + u
 
     def part(multiplier: float) -> np.ndarray:
-        # The derivative in b is 0: multiplier u^2 b^2 - (multiplier u total + s u + u^2) b + s total = 0.
+        # The derivative in b is 0:
+        # multiplier u^2 b^2 - (multiplier u total + s u + u^2) b + s total = 0.
         linear = multiplier * u * total + s * u + u**2
         root = linear**2 - 4 * multiplier * u**2 * s * total
         smaller = 2 * s * total / np.maximum(linear + np.sqrt(np.maximum(root, 0)), 1e-300)
         return np.clip(smaller, 1e-12, 1.0)
 
-    low, high = -1.0, 1e6
+    low = -1.0
+    high = 1e6
     for _ in range(80):  # sum b u falls as the multiplier grows
         middle = (low + high) / 2
-        low, high = (middle, high) if (part(middle) * u).sum() > share else (low, middle)
+        if (part(middle) * u).sum() > share:
+            low = middle
+        else:
+            high = middle
     b = part(high)
-    return float((u * np.log(share * s + (1 - b) * u + 1e-12)).sum() + (s * np.log(b * u / share)).sum())
+    of_unlabeled = (u * np.log(share * s + (1 - b) * u + 1e-12)).sum()
+    return float(of_unlabeled + (s * np.log(b * u / share)).sum())
 
 
 def _slope(x: np.ndarray, y: np.ndarray, start: int, stop: int) -> float:
@@ -147,7 +191,9 @@ def _slope(x: np.ndarray, y: np.ndarray, start: int, stop: int) -> float:
 
 
 def pulearn_histogram(scores: Scores) -> float:
-    """pulearn's HistogramMatch on the scores as probabilities, converted from the pooled sample to U.
+    """pulearn's HistogramMatch on the scores as probabilities.
+
+    Its result for the pooled sample is converted to U.
 
     nan if pulearn is not installed (`pip install 'pu_diffusion_pipeline[priors]'`).
     """
@@ -155,11 +201,13 @@ def pulearn_histogram(scores: Scores) -> float:
         from pulearn.priors import HistogramMatchPriorEstimator
     except ImportError:
         return float("nan")
+    num_labeled = len(scores.labeled_sensitive)
+    num_unlabeled = len(scores.unlabeled)
     values = np.concatenate([scores.labeled_sensitive, scores.unlabeled])
-    labels = np.concatenate([np.ones(len(scores.labeled_sensitive)), np.zeros(len(scores.unlabeled))])
+    labels = np.concatenate([np.ones(num_labeled), np.zeros(num_unlabeled)])
     estimator = HistogramMatchPriorEstimator(estimator=_Identity())
     result = estimator.fit(1 / (1 + np.exp(-values[:, None])), labels).result_
-    return beta_of_pooled_prior(float(result.pi), len(scores.labeled_sensitive), len(scores.unlabeled))
+    return beta_of_pooled_prior(float(result.pi), num_labeled, num_unlabeled)
 
 
 class _Identity:
@@ -173,7 +221,7 @@ class _Identity:
     def predict_proba(self, features: np.ndarray) -> np.ndarray:
         return np.column_stack([1 - features[:, 0], features[:, 0]])
 
-    def get_params(self, deep: bool = True) -> dict:
+    def get_params(self, deep: bool = True) -> dict[str, object]:
         return {}
 
     def set_params(self, **parameters: object) -> "_Identity":
@@ -181,7 +229,10 @@ class _Identity:
 
 
 def beta_of_pooled_prior(pooled: float, num_labeled: int, num_unlabeled: int) -> float:
-    """Share in U from the share in S and U together, pi = (M + beta N) / (M + N): what single-sample methods return."""
+    """Share in U from the share pi in S and U together, which single-sample methods give.
+
+    pi = (M + beta N) / (M + N).
+    """
     return (pooled * (num_labeled + num_unlabeled) - num_labeled) / num_unlabeled
 
 
@@ -196,9 +247,9 @@ class Estimator(NamedTuple):
     Attributes:
         estimate: scores to a share.
         source: where it is from.
-        is_baseline: shown for comparison only; not counted when the methods' agreement is judged.
+        is_baseline: shown for comparison only; not counted where methods are said to disagree.
         by_rank: whether only the order of the scores matters.
-        uses_delta: whether it takes the bound's probability of failing as a second argument.
+        uses_delta: whether it takes delta, the bound's probability of failing.
     """
 
     estimate: Callable[..., float]
@@ -209,7 +260,9 @@ class Estimator(NamedTuple):
 
 
 ESTIMATORS: dict[str, Estimator] = {
-    "bbe_ratio": Estimator(bbe_ratio, "Garg et al. 2021, with the ratio bound", by_rank=True, uses_delta=True),
+    "bbe_ratio": Estimator(
+        bbe_ratio, "Garg et al. 2021, with the ratio bound", by_rank=True, uses_delta=True
+    ),
     "bbe": Estimator(bbe, "Garg et al. 2021", by_rank=True, uses_delta=True),
     "drpu": Estimator(drpu, "Nakajima & Sugiyama 2023", by_rank=True),
     "dedpul": Estimator(dedpul, "after Ivanov 2020"),
@@ -229,8 +282,8 @@ def estimate_with_all(scores: Scores, delta: float = 0.1) -> dict[str, float]:
         scores: of S and U.
         delta: of the estimators that rest on a bound.
     """
-    values = {
-        name: one.estimate(scores, delta) if one.uses_delta else one.estimate(scores)
-        for name, one in ESTIMATORS.items()
-    }
-    return {name: float(np.clip(value, 0.0, LARGEST)) for name, value in values.items()}
+    values = {}
+    for name, estimator in ESTIMATORS.items():
+        arguments = (scores, delta) if estimator.uses_delta else (scores,)
+        values[name] = float(np.clip(estimator.estimate(*arguments), 0.0, LARGEST))
+    return values

@@ -1,15 +1,21 @@
-"""Estimators of beta that match kernel means or densities, on one-dimensional scores: KM1, KM2 and penL1."""
+"""Estimators of beta on one-dimensional scores that match kernel means or densities.
+
+KM1, KM2 and penL1.
+"""
 
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import lru_cache
 
 import numpy as np
 
 from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores
 from pu_diffusion_pipeline.seeding import numpy_generator
 
-MOST_UNLABELED, MOST_LABELED = 300, 200  # scores that the quadratic programs of KM1 and KM2 are set up with
+MOST_UNLABELED = 300  # scores of U in the quadratic programs of KM1 and KM2
+MOST_LABELED = 200  # scores of S in them
 MOST_SCORES = 5_000  # of S and of U that penL1 looks at
+SHARES = np.arange(0.005, 0.951, 0.005)  # values of t that penL1 tries
+LAMBDAS = np.logspace(-3, 1, 10)  # its weights of the penalty
 LARGEST_LAMBDA = 20.0  # beta = (lambda - 1) / lambda, so 0.95
 RESOLUTION = 0.005  # of lambda
 
@@ -17,62 +23,97 @@ RESOLUTION = 0.005  # of lambda
 def kernel_mean_embedding(scores: Scores) -> tuple[float, float]:
     """KM1 and KM2 (Ramaswamy et al. 2016) with a Gaussian kernel on standardised scores.
 
-    d(lambda) is the distance from lambda phi(U) + (1 - lambda) phi(S) to the convex hull of the points' embeddings; it
-    grows once lambda is above 1 / (1 - beta). The width is the one with the largest distance between S and U.
+    d(lambda) is the distance from lambda phi(U) + (1 - lambda) phi(S) to the convex hull of the
+    points' embeddings; it grows once lambda is above 1 / (1 - beta). The width is the one with the
+    largest distance between S and U.
     """
-    return _kernel_mean_embedding(*(part.tobytes() for part in _sample(scores, MOST_LABELED, MOST_UNLABELED)))
+    labeled, unlabeled = _sample(scores, MOST_LABELED, MOST_UNLABELED)
+    return _kernel_mean_embedding(labeled.tobytes(), unlabeled.tobytes())
 
 
 @lru_cache(maxsize=1)  # KM1 and KM2 are asked for one after the other
 def _kernel_mean_embedding(labeled_bytes: bytes, unlabeled_bytes: bytes) -> tuple[float, float]:
-    labeled, unlabeled = np.frombuffer(labeled_bytes), np.frombuffer(unlabeled_bytes)
-    spread = float(np.concatenate([labeled, unlabeled]).std()) or 1.0
-    labeled, unlabeled = labeled / spread, unlabeled / spread
-    points = np.concatenate([unlabeled, labeled])
+    labeled, unlabeled = _standardised(np.frombuffer(labeled_bytes), np.frombuffer(unlabeled_bytes))
+    hull = _ConvexHull(labeled, unlabeled)
+    first = 1 / np.sqrt(min(len(labeled), len(unlabeled)))
+    second = 0.8 * (hull.distance(1.05) - hull.distance(1.0)) / 0.05 + 0.2 * hull.apart
+    km1 = _bisect(hull.slope, first)
+    if hull.apart > 0 and first / hull.apart > 0.9:
+        return km1, km1
+    return km1, _bisect(hull.slope, second)
+
+
+class _ConvexHull:
+    """d(lambda) of `kernel_mean_embedding`, with the distance `apart` between S and U."""
+
+    def __init__(self, labeled: np.ndarray, unlabeled: np.ndarray) -> None:
+        of_unlabeled = np.full(len(unlabeled), 1 / len(unlabeled))
+        of_labeled = np.full(len(labeled), 1 / len(labeled))
+        self.weights = np.concatenate([of_unlabeled, np.zeros(len(labeled))])
+        self.others = np.concatenate([np.zeros(len(unlabeled)), of_labeled])
+        gap = self.weights - self.others
+        kernels = _gaussian_kernels(np.concatenate([unlabeled, labeled]))
+        self.kernel = max(kernels, key=lambda kernel: float(gap @ kernel @ gap))
+        self.apart = float(np.sqrt(max(gap @ self.kernel @ gap, 0.0)))
+        self.lipschitz = 2 * float(np.linalg.eigvalsh(self.kernel)[-1])
+        self.nearest = self.weights.copy()  # where the next search starts
+        self.known: dict[float, float] = {}
+
+    def distance(self, lam: float) -> float:
+        """d(lambda)."""
+        if lam not in self.known:
+            target = lam * self.weights + (1 - lam) * self.others
+            self.nearest = _nearest_in_simplex(self.kernel, target, self.nearest, self.lipschitz)
+            left = target - self.nearest
+            self.known[lam] = float(np.sqrt(max(left @ self.kernel @ left, 0.0)))
+        return self.known[lam]
+
+    def slope(self, lam: float) -> float:
+        """d'(lambda), from a difference."""
+        return (self.distance(round(lam + 0.02, 6)) - self.distance(round(lam, 6))) / 0.02
+
+
+def _gaussian_kernels(points: np.ndarray) -> list[np.ndarray]:
+    """Kernel matrices (n, n) of five widths around the median distance."""
     squared = np.square(points[:, None] - points[None])
     median = float(np.median(np.sqrt(squared))) or 1.0
-    weights = np.concatenate([np.full(len(unlabeled), 1 / len(unlabeled)), np.zeros(len(labeled))])
-    others = np.concatenate([np.zeros(len(unlabeled)), np.full(len(labeled), 1 / len(labeled))])
-    kernels = [np.exp(-squared / (2 * (median * factor) ** 2)) for factor in (0.1, 0.32, 1.0, 3.2, 10.0)]
-    gap = weights - others
-    kernel = max(kernels, key=lambda one: float(gap @ one @ gap))
-    apart = float(np.sqrt(max(gap @ kernel @ gap, 0.0)))
-    start = {"point": weights.copy()}
-    lipschitz = 2 * float(np.linalg.eigvalsh(kernel)[-1])
+    widths = [median * factor for factor in (0.1, 0.32, 1.0, 3.2, 10.0)]
+    return [np.exp(-squared / (2 * width**2)) for width in widths]
 
-    @cache
-    def distance(lam: float) -> float:
-        target = lam * weights + (1 - lam) * others
-        point = _nearest_in_simplex(kernel, target, start["point"], lipschitz)
-        start["point"] = point
-        left = target - point
-        return float(np.sqrt(max(left @ kernel @ left, 0.0)))
 
-    def slope(lam: float) -> float:
-        return (distance(round(lam + 0.02, 6)) - distance(round(lam, 6))) / 0.02
-
-    smallest = min(len(labeled), len(unlabeled))
-    first = 1 / np.sqrt(smallest)
-    second = 0.8 * (distance(1.05) - distance(1.0)) / 0.05 + 0.2 * apart
-    km1 = _bisect(slope, first)
-    km2 = km1 if apart > 0 and first / apart > 0.9 else _bisect(slope, second)
-    return km1, km2
+def _standardised(labeled: np.ndarray, unlabeled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both divided by their common standard deviation."""
+    spread = float(np.concatenate([labeled, unlabeled]).std()) or 1.0
+    return labeled / spread, unlabeled / spread
 
 
 def _bisect(slope: Callable[[float], float], threshold: float) -> float:
-    low, high = 1.0, LARGEST_LAMBDA
+    low = 1.0
+    high = LARGEST_LAMBDA
     while high - low > RESOLUTION:
         middle = (low + high) / 2
-        low, high = (low, middle) if slope(middle) > threshold else (middle, high)
+        if slope(middle) > threshold:
+            high = middle
+        else:
+            low = middle
     lam = (low + high) / 2
     return (lam - 1) / lam
 
 
 def _nearest_in_simplex(
-    kernel: np.ndarray, target: np.ndarray, start: np.ndarray, lipschitz: float, num_steps: int = 400
+    kernel: np.ndarray,
+    target: np.ndarray,
+    start: np.ndarray,
+    lipschitz: float,
+    num_steps: int = 400,
 ) -> np.ndarray:
-    """argmin over the simplex of (v - target)' K (v - target), by accelerated projected gradient with restarts."""
-    point, ahead, momentum = start, start, 1.0
+    """argmin over the simplex of (v - target)' K (v - target).
+
+    By accelerated projected gradient with restarts.
+    """
+    point = start
+    ahead = start
+    momentum = 1.0
     for _ in range(num_steps):
         gradient = 2 * kernel @ (ahead - target)
         moved = _project_to_simplex(ahead - gradient / lipschitz)
@@ -82,7 +123,8 @@ def _nearest_in_simplex(
         ahead = moved + (momentum - 1) / following * (moved - point)
         if np.abs(moved - point).max() < 1e-9:
             return moved
-        point, momentum = moved, following
+        point = moved
+        momentum = following
     return point
 
 
@@ -95,51 +137,62 @@ def _project_to_simplex(values: np.ndarray) -> np.ndarray:
 
 
 def penalized_l1(scores: Scores, num_centres: int = 100, num_folds: int = 5) -> float:
-    """penL1 (Christoffel et al. 2016): beta = argmin over t of sum_l max(0, b_l(t))^2 / lambda - t + 1.
+    """penL1 (Christoffel et al. 2016).
 
-    b_l(t) = t mean_S phi_l - mean_U phi_l with Gaussian bumps phi_l around scores of S and of U (of U only, sets that
-    do not overlap would give 1, not 0). Width and lambda are chosen for each t by the cross-validated score -a' b with
-    a_l = max(0, b_l) / lambda.
+    beta = argmin over t of sum_l max(0, b_l(t))^2 / lambda - t + 1, where b_l(t) =
+    t mean_S phi_l - mean_U phi_l with Gaussian bumps phi_l around scores of S and of U (around
+    scores of U alone, sets that do not overlap would give 1, not 0). Width and lambda are chosen
+    for each t by the cross-validated score -a' b with a_l = max(0, b_l) / lambda.
     """
-    labeled, unlabeled = _sample(scores, MOST_SCORES, MOST_SCORES)
-    spread = float(np.concatenate([labeled, unlabeled]).std()) or 1.0
-    labeled, unlabeled = labeled / spread, unlabeled / spread
+    parts = _standardised(*_sample(scores, MOST_SCORES, MOST_SCORES))
     rng = numpy_generator(0, "penl1")
-    centres = np.concatenate(
-        [rng.choice(part, min(num_centres // 2, len(part)), replace=False) for part in (labeled, unlabeled)]
-    )
-    median = float(np.median(np.abs(unlabeled[:, None] - centres[None]))) or 1.0
-    shares, lambdas = np.arange(0.005, 0.951, 0.005), np.logspace(-3, 1, 10)
-    folds = [rng.permutation(len(part)) % num_folds for part in (labeled, unlabeled)]
-    values, quality = [], []
+    chosen = [rng.choice(part, min(num_centres // 2, len(part)), replace=False) for part in parts]
+    centres = np.concatenate(chosen)
+    median = float(np.median(np.abs(parts[1][:, None] - centres[None]))) or 1.0
+    folds = [rng.permutation(len(part)) % num_folds for part in parts]
+    values = []
+    quality = []
     for width in median * np.logspace(-2, 1, 10):
-        bumps = [np.exp(-np.square(part[:, None] - centres[None]) / (2 * width**2)) for part in (labeled, unlabeled)]
-        whole = _difference(bumps, shares)
-        held_out = np.zeros((len(shares), len(lambdas)))
-        for fold in range(num_folds):
-            train, test = (
-                _difference([part[(own == fold) == inside] for part, own in zip(bumps, folds, strict=True)], shares)
-                for inside in (False, True)
-            )
-            held_out -= (np.maximum(train, 0) * test).sum(1)[:, None] / lambdas
-        values.append(np.square(np.maximum(whole, 0)).sum(1)[:, None] / lambdas - shares[:, None] + 1)
-        quality.append(held_out / num_folds)
-    stacked, scored = np.stack(values, 2), np.stack(quality, 2)
-    best = scored.reshape(len(shares), -1).argmin(1)
-    return float(shares[np.argmin(stacked.reshape(len(shares), -1)[np.arange(len(shares)), best])])
+        bumps = [
+            np.exp(-np.square(part[:, None] - centres[None]) / (2 * width**2)) for part in parts
+        ]
+        penalty = np.square(np.maximum(_difference(bumps), 0)).sum(1)[:, None]
+        values.append(penalty / LAMBDAS - SHARES[:, None] + 1)
+        quality.append(_cross_validated(bumps, folds, num_folds))
+    # The last axes are all pairs of lambda and width.
+    best = np.stack(quality, 2).reshape(len(SHARES), -1).argmin(1)
+    at_best = np.stack(values, 2).reshape(len(SHARES), -1)[np.arange(len(SHARES)), best]
+    return float(SHARES[np.argmin(at_best)])
 
 
-def _difference(bumps: list[np.ndarray], shares: np.ndarray) -> np.ndarray:
-    """b(t), (len(shares), number of centres)."""
+def _cross_validated(
+    bumps: list[np.ndarray], folds: list[np.ndarray], num_folds: int
+) -> np.ndarray:
+    """(len(SHARES), len(LAMBDAS)) mean of -a' b over folds, a from the others and b from it."""
+    total = np.zeros((len(SHARES), len(LAMBDAS)))
+    for fold in range(num_folds):
+        held_out = [numbers == fold for numbers in folds]
+        train = _difference([part[~rows] for part, rows in zip(bumps, held_out, strict=True)])
+        test = _difference([part[rows] for part, rows in zip(bumps, held_out, strict=True)])
+        total -= (np.maximum(train, 0) * test).sum(1)[:, None] / LAMBDAS
+    return total / num_folds
+
+
+def _difference(bumps: list[np.ndarray]) -> np.ndarray:
+    """b(t) for every t in SHARES, (len(SHARES), number of centres)."""
     in_labeled, in_unlabeled = (part.mean(0) for part in bumps)
-    return shares[:, None] * in_labeled - in_unlabeled
+    return SHARES[:, None] * in_labeled - in_unlabeled
 
 
-def _sample(scores: Scores, most_labeled: int, most_unlabeled: int) -> tuple[np.ndarray, np.ndarray]:
+def _sample(
+    scores: Scores, most_labeled: int, most_unlabeled: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Random scores of S and U, sorted first so that their order does not matter."""
     rng = numpy_generator(0, "kernel_estimators")
-    chosen = []
-    for part, most in ((scores.labeled_sensitive, most_labeled), (scores.unlabeled, most_unlabeled)):
+
+    def draw(part: np.ndarray, most: int) -> np.ndarray:
         ordered = np.sort(part.astype(float))
-        chosen.append(ordered if len(part) <= most else rng.choice(ordered, most, replace=False))
-    return chosen[0], chosen[1]
+        return ordered if len(part) <= most else rng.choice(ordered, most, replace=False)
+
+    labeled = draw(scores.labeled_sensitive, most_labeled)
+    return labeled, draw(scores.unlabeled, most_unlabeled)

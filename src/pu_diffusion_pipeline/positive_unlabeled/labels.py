@@ -1,4 +1,6 @@
 """The training sets and the labels of their images in a batch."""
 
-UNLABELED, LABELED_SENSITIVE, LABELED_NORMAL = 0, 1, 2
-SETS = ("unlabeled", "labeled_sensitive", "labeled_normal")  # U, S, N; a set's place is its images' label
+UNLABELED = 0
+LABELED_SENSITIVE = 1
+LABELED_NORMAL = 2
+SETS = ("unlabeled", "labeled_sensitive", "labeled_normal")  # U, S, N, each at its label's place

@@ -1,7 +1,8 @@
 """The ratio r(c) = q_U(c) / q_S(c) of the shares of U and S with a score of at least c.
 
-For every score and every c: r(c) = beta + (1 - beta) q_N(c) / q_S(c) >= beta. So its smallest value is an upper bound,
-and equals beta if some threshold leaves no normal image above it ("irreducible").
+For every score and every c: r(c) = beta + (1 - beta) q_N(c) / q_S(c) >= beta. So its smallest
+value is an upper bound. It equals beta if some threshold has no normal image above it: then beta
+is called irreducible.
 """
 
 from typing import NamedTuple
@@ -54,23 +55,33 @@ class RatioCurve(NamedTuple):
         return self.share_unlabeled / self.share_labeled
 
     def bound(self, delta: float) -> np.ndarray:
-        """(q_U + e_U) / (q_S - e_S) with DKW widths e; infinite where e_S >= q_S. beta is below it w.p. 1 - delta."""
-        width_labeled, width_unlabeled = dkw_width(self.num_labeled, delta), dkw_width(self.num_unlabeled, delta)
+        """(q_U + e_U) / (q_S - e_S) with DKW widths e; infinite where e_S >= q_S.
+
+        beta is below it with probability 1 - delta.
+        """
+        width_labeled = dkw_width(self.num_labeled, delta)
+        width_unlabeled = dkw_width(self.num_unlabeled, delta)
         bound = np.full(len(self.threshold), np.inf)
         usable = self.share_labeled > width_labeled
-        bound[usable] = (self.share_unlabeled[usable] + width_unlabeled) / (self.share_labeled[usable] - width_labeled)
+        bound[usable] = (self.share_unlabeled[usable] + width_unlabeled) / (
+            self.share_labeled[usable] - width_labeled
+        )
         return bound
 
     def best(self, delta: float) -> tuple[float, float, int]:
-        """r at the threshold of the smallest bound (BBE-ratio), that bound, and the threshold's place."""
+        """r at the threshold of the smallest bound (BBE-ratio), that bound, and its place."""
         bound = self.bound(delta)
         place = int(np.argmin(bound))
         return float(self.ratio[place]), float(bound[place]), place
 
 
 def ratio_curve(scores: Scores) -> RatioCurve:
-    """The curve; between two scores of S only q_U changes, and it is smallest just at the next score of S."""
-    labeled, unlabeled = np.sort(scores.labeled_sensitive), np.sort(scores.unlabeled)
+    """The curve at the scores of S.
+
+    Between two of them only q_U changes, and it is smallest at the next score of S.
+    """
+    labeled = np.sort(scores.labeled_sensitive)
+    unlabeled = np.sort(scores.unlabeled)
     return RatioCurve(
         threshold=labeled,
         above_labeled=len(labeled) - np.searchsorted(labeled, labeled, side="left"),
@@ -81,18 +92,24 @@ def ratio_curve(scores: Scores) -> RatioCurve:
 
 
 def dkw_width(count: int, delta: float) -> float:
-    """Half-width of the Dvoretzky-Kiefer-Wolfowitz band that holds for two samples at once w.p. 1 - delta."""
+    """Half-width of the Dvoretzky-Kiefer-Wolfowitz band.
+
+    It holds for two samples at once with probability 1 - delta.
+    """
     return float(np.sqrt(np.log(4 / delta) / (2 * count)))
 
 
-def resampled_estimates(scores: Scores, delta: float, count: int, rng: np.random.Generator) -> np.ndarray:
-    """(count,) BBE-ratio on bootstrap samples of S and of U, drawn apart and without another fit.
+def resampled_estimates(
+    scores: Scores, delta: float, count: int, rng: np.random.Generator
+) -> np.ndarray:
+    """(count,) BBE-ratio on bootstrap samples of S and of U, drawn separately, without refits.
 
     Ties among the scores of S are rare and are taken as distinct here.
     """
     curve = ratio_curve(scores)
     size = curve.num_labeled
-    # Images of U between two thresholds are all alike: a multinomial draw of their counts is a sample of U.
+    # Images of U between two thresholds are all alike: a multinomial draw of their counts is a
+    # sample of U.
     between = -np.diff(np.concatenate([[curve.num_unlabeled], curve.above_unlabeled, [0]]))
     results = np.empty(count)
     for number in range(count):
@@ -102,7 +119,11 @@ def resampled_estimates(scores: Scores, delta: float, count: int, rng: np.random
         above_unlabeled = unlabeled[::-1].cumsum()[::-1][1:]
         drawn = above_labeled > 0
         sample = RatioCurve(
-            curve.threshold[drawn], above_labeled[drawn], above_unlabeled[drawn], size, curve.num_unlabeled
+            curve.threshold[drawn],
+            above_labeled[drawn],
+            above_unlabeled[drawn],
+            size,
+            curve.num_unlabeled,
         )
         results[number] = sample.best(delta)[0]
     return results

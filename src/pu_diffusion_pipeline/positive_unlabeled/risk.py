@@ -5,7 +5,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pu_diffusion_pipeline.positive_unlabeled.labels import LABELED_NORMAL, LABELED_SENSITIVE, UNLABELED
+from pu_diffusion_pipeline.positive_unlabeled.labels import (
+    LABELED_NORMAL,
+    LABELED_SENSITIVE,
+    UNLABELED,
+)
 
 LN2 = 0.6931471805599453
 SATURATED = 20.0  # above it l_BCE(x, 1) and its gradient are below 3e-9
@@ -15,15 +19,17 @@ def sensitive_cross_entropy(denoising_error: Tensor) -> Tensor:
     """l_BCE(x, 1) = -log(1 - exp(-l)), Eq. 11, stable for l -> 0 and l -> infinity.
 
     Args:
-        denoising_error: l, any shape, >= 0. Below the smallest normal number it counts as that number (87.3).
+        denoising_error: l, any shape, >= 0. Below the smallest normal number it counts as that
+            number (and gives 87.3).
 
     Returns:
         Same shape and type, >= 0.
     """
     error = denoising_error.clamp_min(torch.finfo(denoising_error.dtype).tiny)
-    # Both branches of `where` are differentiated: each gets values it is finite on. Neither is clamped at LN2 itself,
-    # where both would have no gradient.
-    near, far = error.clamp_max(1.0), error.clamp_min(0.5)
+    # Both branches of `where` are differentiated: each gets values it is finite on. Neither is
+    # clamped at LN2 itself, where both would have no gradient.
+    near = error.clamp_max(1.0)
+    far = error.clamp_min(0.5)
     return -torch.where(error < LN2, torch.log(-torch.expm1(-near)), torch.log1p(-torch.exp(-far)))
 
 
@@ -53,7 +59,8 @@ def empirical_risks(denoising_error: Tensor, labels: Tensor) -> Risks:
         denoising_error: (B,) float32, >= 0.
         labels: (B,) int64, the set each image comes from (`labels.SETS`).
     """
-    in_sensitive, in_unlabeled = labels == LABELED_SENSITIVE, labels == UNLABELED
+    in_sensitive = labels == LABELED_SENSITIVE
+    in_unlabeled = labels == UNLABELED
     return Risks(
         sensitive_positive=masked_mean(sensitive_cross_entropy(denoising_error), in_sensitive),
         unlabeled_negative=masked_mean(denoising_error, in_unlabeled),
@@ -67,12 +74,15 @@ def labeled_normal_risk(denoising_error: Tensor, labels: Tensor) -> Tensor:
 
 
 def saturated_share(denoising_error: Tensor, labels: Tensor) -> Tensor:
-    """Share of S whose error is so large that R_S+ has nothing to say about it; to log, not to mend."""
+    """Share of S whose error is so large that R_S+ has no gradient there; only logged."""
     return masked_mean((denoising_error > SATURATED).float(), labels == LABELED_SENSITIVE)
 
 
 def normal_risk(risks: Risks, beta: float) -> Tensor:
-    """R_U- - beta R_S-, an estimate of (1 - beta) E_N[l], Eq. 16; may be negative on finite data."""
+    """R_U- - beta R_S-, an estimate of (1 - beta) E_N[l], Eq. 16.
+
+    It may be negative on finite data.
+    """
     return risks.unlabeled_negative - beta * risks.sensitive_negative
 
 
@@ -87,7 +97,7 @@ def absolute(risks: Risks, beta: float) -> Tensor:
 
 
 def non_negative(risks: Risks, beta: float) -> Tensor:
-    """Eq. 19 as Algorithm 1 takes it: while the normal risk is negative, only that is stepped on, upwards."""
+    """Eq. 19 as in Algorithm 1: while the normal risk is negative, the step only raises it."""
     normal = normal_risk(risks, beta)
     return torch.where(normal >= 0, beta * risks.sensitive_positive + normal, -normal)
 
@@ -98,7 +108,9 @@ CORRECTIONS = {"non_negative": non_negative, "absolute": absolute, "none": unbia
 def positive_negative_unlabeled(
     risks: Risks, labeled_normal: Tensor, beta: float, gamma: float, correction: str
 ) -> Tensor:
-    """gamma R_PN + (1 - gamma) R_PU with R_PN = beta R_S+ + (1 - beta) R_N- (Sakai et al. 2017, PNU).
+    """gamma R_PN + (1 - gamma) R_PU (Sakai et al. 2017, PNU).
+
+    R_PN = beta R_S+ + (1 - beta) R_N-.
 
     Args:
         risks: of U and S.

@@ -1,13 +1,15 @@
 """Models that tell S from U on features of the images; a larger score looks more like S."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.special import logit
-from sklearn.neural_network import MLPClassifier
 
 from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores, ratio_curve
+
+if TYPE_CHECKING:
+    from sklearn.neural_network import MLPClassifier
+    from torch import nn
 
 BATCH_SIZE = 256
 SVM_PENALTY = 0.3  # soft, since U holds sensitive images too: docs/class_prior.md
@@ -18,9 +20,12 @@ class ScoreModel(NamedTuple):
     """A kind of model.
 
     Attributes:
-        fit: (features (n, ...), is_labeled (n,) bool, num_epochs, seed) to a model from (m, ...) to (m,) logits.
-        reads_images: whether it wants small images, (n, C, h, w), instead of principal components, (n, d).
-        whitened: whether those are scaled to unit variance; else they keep the images' distances.
+        fit: (features (n, ...), is_labeled (n,) bool, num_epochs, seed) to a model that maps
+            (m, ...) features to (m,) logits.
+        reads_images: whether its features are small images, (n, C, h, w), instead of principal
+            components, (n, d).
+        whitened: whether the components are scaled to unit variance; else they keep the images'
+            distances.
     """
 
     fit: Callable[[np.ndarray, np.ndarray, int, int], Model]
@@ -36,15 +41,18 @@ def _mlp(features: np.ndarray, is_labeled: np.ndarray, num_epochs: int, seed: in
 
 
 def _tedn(features: np.ndarray, is_labeled: np.ndarray, num_epochs: int, seed: int) -> Model:
-    """TED^n (Garg et al. 2021): after a warm-up, each epoch leaves out the share of U that looks most like S (CVIR).
+    """TED^n (Garg et al. 2021).
 
-    That share is estimated on a fifth of the rows, which the model does not train on.
+    After a warm-up, each epoch leaves out the share of U that looks most like S (CVIR). That share
+    is estimated on a fifth of the rows, which the model does not train on.
     """
     model = _network(seed)
-    inner = np.arange(len(features)) % 5 == 0
-    rows = np.flatnonzero(~inner)
-    labeled, unlabeled = rows[is_labeled[rows]], rows[~is_labeled[rows]]
-    held_labeled, held_unlabeled = features[inner & is_labeled], features[inner & ~is_labeled]
+    held_out = np.arange(len(features)) % 5 == 0
+    rows = np.flatnonzero(~held_out)
+    labeled = rows[is_labeled[rows]]
+    unlabeled = rows[~is_labeled[rows]]
+    held_labeled = features[held_out & is_labeled]
+    held_unlabeled = features[held_out & ~is_labeled]
     _train(model, features[rows], is_labeled[rows], num_epochs)
     for _ in range(num_epochs):
         held = Scores(_logits(model, held_labeled), _logits(model, held_unlabeled))
@@ -61,14 +69,19 @@ def _logistic(features: np.ndarray, is_labeled: np.ndarray, num_epochs: int, see
     """Class-balanced logistic regression (scikit-learn), to convergence."""
     from sklearn.linear_model import LogisticRegression
 
-    return LogisticRegression(class_weight="balanced", max_iter=1000).fit(features, is_labeled).decision_function
+    model = LogisticRegression(class_weight="balanced", max_iter=1000)
+    return model.fit(features, is_labeled).decision_function
 
 
 def _svm(features: np.ndarray, is_labeled: np.ndarray, num_epochs: int, seed: int) -> Model:
-    """Class-balanced support vector machine with Gaussian kernel (scikit-learn), to convergence. Gives margins."""
+    """Class-balanced support vector machine with Gaussian kernel (scikit-learn), to convergence.
+
+    Its scores are margins.
+    """
     from sklearn.svm import SVC
 
-    return SVC(C=SVM_PENALTY, class_weight="balanced").fit(features, is_labeled).decision_function
+    model = SVC(C=SVM_PENALTY, class_weight="balanced")
+    return model.fit(features, is_labeled).decision_function
 
 
 def _cnn(features: np.ndarray, is_labeled: np.ndarray, num_epochs: int, seed: int) -> Model:
@@ -76,15 +89,9 @@ def _cnn(features: np.ndarray, is_labeled: np.ndarray, num_epochs: int, seed: in
     import torch
     from torch import nn
 
-    channels, side = features.shape[1], -(-features.shape[-1] // 4)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = nn.Sequential(
-            nn.Conv2d(channels, 32, 3, stride=2, padding=1), nn.ReLU(),
-            nn.Conv2d(32, 64, 3, stride=2, padding=1), nn.ReLU(),
-            nn.Flatten(), nn.Linear(64 * side * side, 1), nn.Flatten(0),
-        )  # fmt: skip
-    images, targets = torch.from_numpy(features), torch.from_numpy(is_labeled).float()
+    model = _convolutions(features.shape[1], features.shape[-1], seed)
+    images = torch.from_numpy(features)
+    targets = torch.from_numpy(is_labeled).float()
     loss = nn.BCEWithLogitsLoss(pos_weight=(1 - targets).sum() / targets.sum())
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-4)
     generator = torch.Generator().manual_seed(seed)
@@ -96,9 +103,28 @@ def _cnn(features: np.ndarray, is_labeled: np.ndarray, num_epochs: int, seed: in
 
     @torch.inference_mode()
     def score(part: np.ndarray) -> np.ndarray:
-        return torch.cat([model(rows) for rows in torch.from_numpy(part).split(4096)]).double().numpy()
+        logits = [model(rows) for rows in torch.from_numpy(part).split(4096)]
+        return torch.cat(logits).double().numpy()
 
     return score
+
+
+def _convolutions(channels: int, size: int, seed: int) -> "nn.Module":
+    import torch
+    from torch import nn
+
+    side = -(-size // 4)  # after two strides of 2
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return nn.Sequential(
+            nn.Conv2d(channels, 32, 3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(32, 64, 3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(64 * side * side, 1),
+            nn.Flatten(0),
+        )
 
 
 SCORE_MODELS: dict[str, ScoreModel] = {
@@ -110,19 +136,25 @@ SCORE_MODELS: dict[str, ScoreModel] = {
 }
 
 
-def _network(seed: int) -> MLPClassifier:
+def _network(seed: int) -> "MLPClassifier":
+    from sklearn.neural_network import MLPClassifier
+
     return MLPClassifier((256, 128), random_state=np.random.RandomState(seed))
 
 
-def _train(model: MLPClassifier, features: np.ndarray, is_labeled: np.ndarray, num_epochs: int) -> None:
-    """Go on for some epochs; S and U weigh the same."""
+def _train(
+    model: "MLPClassifier", features: np.ndarray, is_labeled: np.ndarray, num_epochs: int
+) -> None:
+    """Train for some more epochs; S and U weigh the same."""
     weights = np.where(is_labeled, (~is_labeled).sum() / is_labeled.sum(), 1.0)
     model.set_params(batch_size=min(BATCH_SIZE, len(features)))
     for _ in range(num_epochs):
         model.partial_fit(features, is_labeled, classes=[False, True], sample_weight=weights)
 
 
-def _logits(model: MLPClassifier, features: np.ndarray) -> np.ndarray:
-    """In double precision, in which a probability is 1 from a logit of 37 only."""
+def _logits(model: "MLPClassifier", features: np.ndarray) -> np.ndarray:
+    """In double precision, where a probability rounds to 1 only from a logit of 37."""
+    from scipy.special import logit
+
     probabilities = model.predict_proba(features.astype(np.float64))[:, 1]
     return logit(np.clip(probabilities, np.finfo(float).tiny, 1 - np.finfo(float).epsneg))

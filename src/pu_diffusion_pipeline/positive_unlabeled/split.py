@@ -1,5 +1,6 @@
 """The split of a data set into U, S, test and judge images (paper, Sec. 5.1 and Table 1)."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,9 @@ FIXED = 0  # groups that evaluation rests on are the same for every seed of the 
 
 
 class Split(NamedTuple):
-    """Positions in the source, (n,) int64 each; all disjoint but for `judge`, which holds U, S and N too.
+    """Positions in the source, (n,) int64 each.
+
+    All are disjoint but for `judge`, which holds U, S and N too.
 
     Attributes:
         unlabeled: U, normal and sensitive images in random order.
@@ -19,7 +22,8 @@ class Split(NamedTuple):
         labeled_normal: N, for PNU.
         test: normal images for the distances and for the judge's accuracy.
         heldout: sensitive images for the judge's accuracy.
-        judge: every other image, or a random part: the judge trains on them with true labels.
+        judge: every image that is not in test or heldout, or a random part of them: the judge
+            trains on them with true labels.
     """
 
     unlabeled: np.ndarray
@@ -39,64 +43,97 @@ def split_images(
     classes: np.ndarray,
     is_test: np.ndarray,
     normal_classes: tuple[int, ...],
-    counts: dict[str, int | None],
+    counts: Mapping[str, int | None],
     seed: int,
     judge_split: str = "clean",
 ) -> Split:
     """Draw the groups. Only U, S and N depend on `seed`.
 
-    Where the data set has a test partition, test and held-out images are the first ones of it; else they are drawn.
+    Where the data set has a test partition, test and held-out images are the first ones of it;
+    else they are drawn.
 
     Args:
         classes: (N,) class of each source image.
         is_test: (N,) bool, the source's own test partition.
         normal_classes: classes that are normal; all others are sensitive.
-        counts: images per group, with the names of `data.counts` in parameters.yml.
-        seed: seed of U and S.
-        judge_split: `clean`: the judge trains on `counts["judge"]` images that are neither test nor held-out ones;
-            `paper`: on all of the source's training partition, which without a test partition is every image.
+        counts: images per group: `unlabeled_normal`, `unlabeled_sensitive`, `labeled_sensitive`,
+            `labeled_normal`, `test`, `heldout_sensitive` and `judge` (None: all).
+        seed: seed of U, S and N.
+        judge_split: `clean`: the judge trains on `counts["judge"]` images that are neither test nor
+            held-out ones; `paper`: on all of the source's training partition, which without a test
+            partition is every image.
 
     Raises:
         InvalidInput: a count is above what exists.
     """
-    missing = set(normal_classes) - set(np.unique(classes).tolist())
-    if missing:
-        raise InvalidInput(f"data.normal_classes: no image of class {sorted(missing)} in this source")
+    _check_normal_classes(classes, normal_classes)
     sensitive = is_sensitive(classes, normal_classes)
-    test, heldout = (
-        _held_out(is_test, kind, counts[name], f"data.counts.{name}")
-        for kind, name in ((~sensitive, "test"), (sensitive, "heldout_sensitive"))
-    )
+    test = _held_out(is_test, ~sensitive, counts, "test")
+    heldout = _held_out(is_test, sensitive, counts, "heldout_sensitive")
     trainable = ~is_test
     trainable[np.concatenate([test, heldout])] = False
 
     rng = numpy_generator(seed, "split")
-    wanted_sensitive = counts["unlabeled_sensitive"] + counts["labeled_sensitive"]
-    wanted_normal = counts["unlabeled_normal"] + counts["labeled_normal"]
-    names = " + ".join(name for name in ("unlabeled_normal", "labeled_normal") if counts[name])
-    drawn = _draw(rng, trainable & ~sensitive, wanted_normal, f"data.counts.{names}")
-    normal, labeled_normal = np.split(drawn, [counts["unlabeled_normal"]])
-    drawn = _draw(rng, trainable & sensitive, wanted_sensitive, "data.counts.unlabeled_sensitive + labeled_sensitive")
-    labeled, hidden = np.split(drawn, [counts["labeled_sensitive"]])
+    normal, labeled_normal = _draw_two(
+        rng, trainable & ~sensitive, counts, "unlabeled_normal", "labeled_normal"
+    )
+    labeled, hidden = _draw_two(
+        rng, trainable & sensitive, counts, "labeled_sensitive", "unlabeled_sensitive"
+    )
+    unlabeled = rng.permutation(np.concatenate([normal, hidden]))
     if judge_split == "paper":
         judge = np.flatnonzero(~is_test)
     else:
-        judge = _draw(numpy_generator(FIXED, "judge"), trainable, counts["judge"], "data.counts.judge")
-    return Split(rng.permutation(np.concatenate([normal, hidden])), labeled, labeled_normal, test, heldout, judge)
+        rng = numpy_generator(FIXED, "judge")
+        judge = _draw(rng, trainable, counts["judge"], "data.counts.judge")
+    return Split(unlabeled, labeled, labeled_normal, test, heldout, judge)
 
 
-def _held_out(is_test: np.ndarray, kind: np.ndarray, count: int, name: str) -> np.ndarray:
+def _check_normal_classes(classes: np.ndarray, normal_classes: tuple[int, ...]) -> None:
+    missing = set(normal_classes) - set(np.unique(classes).tolist())
+    if missing:
+        raise InvalidInput(
+            f"data.normal_classes: no image of class {sorted(missing)} in this source"
+        )
+
+
+def _held_out(
+    is_test: np.ndarray, kind: np.ndarray, counts: Mapping[str, int | None], group: str
+) -> np.ndarray:
+    count = counts[group] or 0
+    name = f"data.counts.{group}"
     if is_test.any():
         available = np.flatnonzero(is_test & kind)
         if count > len(available):
-            raise InvalidInput(f"{name} asks for {count} images, but the test partition has {len(available)}")
+            raise InvalidInput(
+                f"{name} asks for {count} images, but the test partition has {len(available)}"
+            )
         return available[:count]
     return _draw(numpy_generator(FIXED, name), kind, count, name)
 
 
-def _draw(rng: np.random.Generator, allowed: np.ndarray, count: int | None, name: str) -> np.ndarray:
+def _draw_two(
+    rng: np.random.Generator,
+    allowed: np.ndarray,
+    counts: Mapping[str, int | None],
+    first: str,
+    second: str,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw two groups of the same kind of images at once."""
+    size = counts[first] or 0
+    total = size + (counts[second] or 0)
+    names = " + ".join(name for name in (first, second) if counts[name])
+    drawn = _draw(rng, allowed, total, f"data.counts.{names}")
+    return drawn[:size], drawn[size:]
+
+
+def _draw(
+    rng: np.random.Generator, allowed: np.ndarray, count: int | None, name: str
+) -> np.ndarray:
     available = np.flatnonzero(allowed)
     count = len(available) if count is None else count
     if count > len(available):
-        raise InvalidInput(f"{name} asks for {count} images, but only {len(available)} are left for it")
+        raise InvalidInput(
+            f"{name} asks for {count} images, but only {len(available)} are left for it"
+        )
     return rng.permutation(available)[:count]

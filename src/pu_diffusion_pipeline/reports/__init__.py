@@ -1,1 +1,1 @@
-"""Tables, figures and the report page: tidy frames in, tables, figures and HTML out; no files are read."""
+"""Tables, figures and the report page: frames in, tables, figures and HTML out; no file is read."""

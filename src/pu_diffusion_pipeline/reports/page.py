@@ -1,72 +1,165 @@
-"""The report: one HTML page that needs no other file."""
+"""The reports as HTML pages that need no other file."""
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader
+from jinja2 import Environment, PackageLoader, Template
 from matplotlib.figure import Figure
 
-from pu_diffusion_pipeline.reports.figures import to_png_base64, to_svg
-from pu_diffusion_pipeline.reports.summary import describe, paper_judge_accuracy
-from pu_diffusion_pipeline.reports.tables import formatted
+from pu_diffusion_pipeline.images.image_set import ImageSet
+from pu_diffusion_pipeline.metrics.registry import Record
+from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores
+from pu_diffusion_pipeline.reports.figures import (
+    image_panels,
+    ratio_figure,
+    sample_panels,
+    to_png_base64,
+    to_svg,
+    training_curves,
+)
+from pu_diffusion_pipeline.reports.options import ReportingOptions
+from pu_diffusion_pipeline.reports.summary import (
+    paper_judge_accuracy,
+    summary_table,
+    tests_caption,
+)
+from pu_diffusion_pipeline.reports.tables import formatted, per_condition_table
+from pu_diffusion_pipeline.reports.text_table import TextTable
 
-FIGURES = {
+FIGURE_TITLES = {
     "figure1": "U, S, and samples of unsupervised and PU training",
-    "figure2": "samples from the same starting noise, those judged sensitive framed",
-    "figure3": "samples from the same starting noise, those judged sensitive framed",
+    "figure2": "samples from the same starting noise; those judged sensitive have a frame",
+    "figure3": "samples from the same starting noise; those judged sensitive have a frame",
     "figure4": "non-sensitive rate and Frechet distance against beta",
 }
 
 
+@dataclass(frozen=True)
+class MethodResult:
+    """What a run of a method left.
+
+    Attributes:
+        metrics: the record of `score_samples`.
+        samples: the generated images.
+        judgements: a row per sample, with `judged_sensitive`.
+        training_history: risks over the steps; None for a method that does not train.
+        training_manifest: what the training was made with; None for a method that does not train.
+    """
+
+    metrics: Record
+    samples: ImageSet
+    judgements: pd.DataFrame
+    training_history: pd.DataFrame | None = None
+    training_manifest: Record | None = None
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The numbers at the top of the page.
+
+    Attributes:
+        comparison: `tables.comparison_table`.
+        summary: `runs.summarize`, over all finished runs.
+        paper_row: the benchmark's row in the paper's tables, if it has one.
+        options: the t-test of the summary.
+    """
+
+    comparison: pd.DataFrame
+    summary: pd.DataFrame
+    paper_row: str | None
+    options: ReportingOptions
+
+
 def render_page(
-    *,
-    benchmark: str,
-    comparison: pd.DataFrame,
-    by_class: pd.DataFrame | None,
-    summary: pd.DataFrame,
-    paper_row: str | None,
-    class_prior: dict[str, Any],
-    prior_methods: pd.DataFrame,
-    judge: dict[str, Any],
-    settings: dict[str, Any],
-    manifests: Iterable[dict[str, Any]],
-    figures: dict[str, Figure],
+    tables: Tables, judge: Record, class_prior: str, methods: Mapping[str, MethodResult]
 ) -> str:
-    """Render the page.
+    """Render the report of a run.
 
     Args:
-        benchmark: its name.
-        comparison: `tables.comparison_table`.
-        by_class: `tables.per_condition_table`.
-        summary: `runs.summarize`, over all finished runs.
-        paper_row: the benchmark's row in the paper's tables.
-        class_prior: the estimate's record, with the true share as `oracle`.
-        prior_methods: `tables.methods_table`.
+        tables: the numbers.
         judge: what `assess_judge` returned.
-        settings: all parameters.
-        manifests: the training manifests, in the order of the table.
-        figures: `samples` (as PNG), `curves` and `ratio` (as SVG).
+        class_prior: `render_class_prior`, as HTML.
+        methods: name to what its run left, in the order of the table.
     """
+    records = [result.metrics for result in methods.values()]
+    by_class = per_condition_table(records)
+    histories = {
+        name: result.training_history
+        for name, result in methods.items()
+        if result.training_history is not None
+    }
     return _template("page.html.jinja").render(
-        benchmark=benchmark,
-        table=formatted(comparison),
-        extractor=comparison["extractor"].iloc[0],
-        by_class=by_class,
-        over_seeds=describe(summary, paper_row) if (summary["n"] > 1).any() else None,
-        summary=summarize(comparison),
-        class_prior=describe_prior(class_prior),
-        prior_warnings=class_prior["warnings"],
-        prior_methods=prior_methods,
-        ratio_svg=to_svg(figures["ratio"]),
+        benchmark=records[0]["settings"]["benchmark"],
+        headline=headline(tables.comparison),
+        table=formatted(tables.comparison),
+        extractor=tables.comparison["extractor"].iloc[0],
+        by_class=None if by_class is None else TextTable(by_class),
+        over_seeds=_over_seeds(tables),
+        samples_png=to_png_base64(_sample_grids(methods)),
+        class_prior=class_prior,
+        curves_svg=to_svg(training_curves(histories)),
+        manifests=[one.training_manifest for one in methods.values() if one.training_manifest],
         judge=judge,
-        paper_judge=paper_judge_accuracy(paper_row),
-        settings=settings,
-        manifests=list(manifests),
-        samples_png=to_png_base64(figures["samples"]),
-        curves_svg=to_svg(figures["curves"]),
+        paper_judge=paper_judge_accuracy(tables.paper_row),
+        settings=settings_by_section(records),
+    )
+
+
+def _over_seeds(tables: Tables) -> TextTable | None:
+    """The summary with its caption; None if every method has a single run."""
+    if (tables.summary["n"] == 1).all():
+        return None
+    table = summary_table(tables.summary, tables.paper_row)
+    return TextTable(table.rows, table.bold, caption=tests_caption(tables.options))
+
+
+def _sample_grids(methods: Mapping[str, MethodResult]) -> Figure:
+    judged = {
+        name: (result.samples.images, result.judgements["judged_sensitive"].to_numpy())
+        for name, result in methods.items()
+    }
+    return image_panels(sample_panels(judged), columns=10)
+
+
+def settings_by_section(records: list[Record]) -> dict[str, dict[str, object]]:
+    """The parameters that records depend on: section to name to value.
+
+    Args:
+        records: of one run, so parameters of the same name are equal.
+    """
+    sections: dict[str, dict[str, object]] = {"run": {}}
+    for record in records:
+        for name, value in record.get("settings", {}).items():
+            section, _, rest = name.partition(".")
+            if not rest:
+                section, rest = "run", name
+            sections.setdefault(section, {})[rest] = value
+    return sections
+
+
+def render_class_prior(
+    prior: Record, methods: pd.DataFrame, scores: pd.DataFrame, true_share: float
+) -> str:
+    """The section of the page about the share of sensitive images in U, as HTML.
+
+    Args:
+        prior: the record of the class prior.
+        methods: `tables.methods_table`.
+        scores: a row per image of S and U: `set` and `score`.
+        true_share: of sensitive images in U.
+    """
+    by_set = {name: part.to_numpy() for name, part in scores.groupby("set")["score"]}
+    figure = ratio_figure(Scores(**by_set), prior, true_share)
+    sections = settings_by_section([prior])
+    return _template("class_prior.html.jinja").render(
+        sentence=prior_sentence(prior, true_share),
+        warnings=prior["warnings"],
+        methods=methods,
+        options=sections.get("class_prior"),
+        ratio_svg=to_svg(figure),
     )
 
 
@@ -74,46 +167,44 @@ def render_paper_page(folder: Path) -> str:
     """Every table and figure that `kedro reproduce` has left in a folder, as one page.
 
     Args:
-        folder: with `table<n>.csv` and `.md` (title, table and caption, an empty line between them), and
-            `figure<n>_<benchmark>.png`.
+        folder: with `table<n>.json` (`TextTable.to_json`) and `figure<n>_<benchmark>.png`.
     """
-    tables = []
-    for path in sorted(folder.glob("table?.csv")):
-        title, *_, caption = path.with_suffix(".md").read_text().strip().split("\n\n")
-        tables.append({"title": title, "caption": caption, "rows": pd.read_csv(path, dtype=str, keep_default_na=False)})
+    tables = [TextTable.from_json(path.read_text()) for path in sorted(folder.glob("table?.json"))]
     figures = []
     for path in sorted(folder.glob("figure?_*.png")):
         name, _, benchmark = path.stem.partition("_")
-        title = f"Figure {name[-1]}: {FIGURES[name]} ({benchmark})"
+        title = f"Figure {name[-1]}: {FIGURE_TITLES[name]} ({benchmark})"
         figures.append({"title": title, "png": base64.b64encode(path.read_bytes()).decode()})
     return _template("paper.html.jinja").render(tables=tables, figures=figures)
 
 
-def _template(name: str) -> Any:
+def _template(name: str) -> Template:
     return Environment(loader=PackageLoader(__package__, "."), autoescape=True).get_template(name)
 
 
-def summarize(comparison: pd.DataFrame) -> str:
-    """The finding in a sentence: PU against unsupervised, and whether their intervals overlap."""
+def headline(comparison: pd.DataFrame) -> str:
+    """PU against unsupervised training in a sentence, and whether their intervals overlap."""
     rows = comparison.set_index("method")
-    pu, plain = rows.loc["pu"], rows.loc["unsupervised"]
+    pu = rows.loc["pu"]
+    plain = rows.loc["unsupervised"]
     apart = pu["nsr_low"] > plain["nsr_high"] or plain["nsr_low"] > pu["nsr_high"]
     return (
-        f"PU training generates {100 * (1 - pu['nsr']):.1f} % sensitive images, unsupervised training "
-        f"{100 * (1 - plain['nsr']):.1f} %; the 95 % intervals {'do not overlap' if apart else 'overlap'}."
+        f"PU training generates {100 * (1 - pu['nsr']):.1f} % sensitive images, unsupervised "
+        f"training {100 * (1 - plain['nsr']):.1f} %; the 95 % intervals "
+        f"{'do not overlap' if apart else 'overlap'}."
     )
 
 
-def describe_prior(prior: dict[str, Any]) -> str:
-    """The class prior in a sentence."""
+def prior_sentence(prior: Record, true_share: float) -> str:
+    """The estimate of the class prior with its bound, counts and the true share in a sentence."""
     if prior["estimate"] is None:
         return "No estimate: " + "; ".join(prior["warnings"]) + "."
     low, high = prior["sampling_variability"]
     first, last = prior["spread_of_repeats"]
     return (
-        f"{prior['estimate']:.4f} if irreducible, at most {prior['upper']:.4f} "
-        f"(bound that fails with probability {prior['delta']:g}; approximate); {prior['num_labeled_above']} images "
-        f"of S and {prior['num_unlabeled_above']} of U lie above the threshold. Sampling variability {low:.4f} to "
-        f"{high:.4f}, repeated fits {first:.4f} to {last:.4f}, S versus U AUC {prior['auc']:.3f}. "
-        f"True share in U: {prior['oracle']:.4f}."
+        f"{prior['estimate']:.4f} if irreducible, at most {prior['upper']:.4f} (bound that fails "
+        f"with probability {prior['delta']:g}; approximate). {prior['num_labeled_above']} images "
+        f"of S and {prior['num_unlabeled_above']} of U lie above the threshold. Sampling "
+        f"variability {low:.4f} to {high:.4f}, repeated fits {first:.4f} to {last:.4f}, AUC of S "
+        f"against U {prior['auc']:.3f}. True share in U: {true_share:.4f}."
     )

@@ -1,76 +1,98 @@
 """Tables 2-5 of the paper over several benchmarks: ours beside the published numbers."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import pandas as pd
 
-from pu_diffusion_pipeline.methods import DEFAULT_METHODS
-from pu_diffusion_pipeline.metrics.significance import Kind
-from pu_diffusion_pipeline.reports.summary import caption, paper_judge_accuracy, paper_results
-from pu_diffusion_pipeline.reports.tables import markdown_table
+from pu_diffusion_pipeline.diffusion.methods import DEFAULT_METHODS
+from pu_diffusion_pipeline.metrics.registry import METRICS, Metric
+from pu_diffusion_pipeline.reports.options import ReportingOptions
+from pu_diffusion_pipeline.reports.summary import (
+    mean_and_deviation,
+    paper_judge_accuracy,
+    published,
+    tests_caption,
+)
+from pu_diffusion_pipeline.reports.text_table import TextTable
 
-RATE_TABLES = (2, 4)  # of the non-sensitive rate; 3 and 5 are of the Frechet distance
 FINETUNED_TABLES = (4, 5)
 
 
-def table_of_rows(summaries: Mapping[str, pd.DataFrame], number: int) -> pd.DataFrame:
+class BenchmarkSummary(NamedTuple):
+    """A row of the table.
+
+    Attributes:
+        benchmark: its name.
+        summary: `runs.summarize`.
+        paper_row: its row in the paper's tables, if it has one.
+        beta: the beta whose runs are shown.
+    """
+
+    benchmark: str
+    summary: pd.DataFrame
+    paper_row: str | None
+    beta: float | str
+
+    def row_of(self, method: str) -> pd.Series | None:
+        """The summary of a method at the beta that is shown; None without finished runs."""
+        rows = self.summary[self.summary["method"] == method]
+        if rows["beta"].notna().any():
+            rows = rows[rows["beta"].astype(str) == str(self.beta)]
+        return None if rows.empty else rows.iloc[0]
+
+
+def paper_table(
+    summaries: Sequence[BenchmarkSummary], number: int, options: ReportingOptions
+) -> TextTable:
     """A row per benchmark, for every method our mean and standard deviation and the paper's.
 
     Args:
-        summaries: benchmark to its `runs.summarize`; `attrs` hold its `paper_row` and the `beta` to show.
+        summaries: the rows.
         number: of the table, 2 to 5.
+        options: the t-test that was used.
     """
-    metric, digits = ("nsr", 3) if number in RATE_TABLES else ("distance", 2)
-    methods = (["pretrained"] if number in FINETUNED_TABLES else []) + list(DEFAULT_METHODS)
-    published = paper_results()
-    published = published[published["table"] == number].set_index(["row", "method"])
+    column, metric = _metric_of(number)
+    is_finetuned = number in FINETUNED_TABLES
+    methods = [*(["pretrained"] if is_finetuned else []), *DEFAULT_METHODS]
     rows = []
-    for benchmark, summary in summaries.items():
-        row = {"benchmark": benchmark}
+    bold = set()
+    for place, one in enumerate(summaries):
+        rows.append(_row(one, methods, number))
         for method in methods:
-            row[method] = _ours(summary, method, metric, digits)
-            row[f"{method}, paper"] = _theirs(published, summary.attrs.get("paper_row"), method, digits)
-        row["n"] = " / ".join(str(_n(summary, method)) for method in methods)
-        theirs = paper_judge_accuracy(summary.attrs.get("paper_row"))
-        row["judge's accuracy"] = f"{summary['judge_accuracy'].iloc[0]:.4f}"
-        row["judge, paper"] = "–" if theirs is None else f"{theirs:.4f}"
-        rows.append(row)
-    return pd.DataFrame(rows)
+            ours = one.row_of(method)
+            if ours is not None and ours[f"{column}_bold"]:
+                bold.add((place, method))
+    how = "fine-tuned" if is_finetuned else "trained from scratch"
+    title = (
+        f"Table {number}: {_described(metric)} of diffusion models {how}; "
+        "n is the number of seeds of each method."
+    )
+    return TextTable(pd.DataFrame(rows), frozenset(bold), title, tests_caption(options))
 
 
-def table_markdown(table: pd.DataFrame, number: int, kind: Kind, level: float) -> str:
-    """The table as Markdown with its caption."""
-    what = "Non-sensitive rate" if number in RATE_TABLES else "Frechet distance (the paper: FID, on Inception features)"
-    how = "fine-tuned" if number in FINETUNED_TABLES else "trained from scratch"
-    title = f"Table {number}: {what} of diffusion models {how}; n is the number of seeds of each method."
-    return f"{title}\n\n{markdown_table(table)}\n\n{caption(kind, level)}\n"
+def _metric_of(number: int) -> tuple[str, Metric]:
+    return next(item for item in METRICS.items() if number in item[1].paper_tables)
 
 
-def _line(summary: pd.DataFrame, method: str) -> Any:
-    lines = summary[summary["method"] == method]
-    beta = summary.attrs.get("beta")
-    if lines["beta"].notna().any():
-        lines = lines[lines["beta"].astype(str) == str(beta)]
-    return None if lines.empty else lines.iloc[0]
+def _described(metric: Metric) -> str:
+    name = metric.name[0].upper() + metric.name[1:]
+    if not metric.on_inception:
+        return name
+    return f"{name} (the paper: {metric.on_inception}, on Inception features)"
 
 
-def _ours(summary: pd.DataFrame, method: str, metric: str, digits: int) -> str:
-    line = _line(summary, method)
-    if line is None:
-        return "n/a"
-    sd = line[f"{metric}_sd"]
-    text = f"{line[f'{metric}_mean']:.{digits}f}" + ("" if pd.isna(sd) else f" ± {sd:.{digits}f}")
-    return f"**{text}**" if line[f"{metric}_bold"] else text
-
-
-def _theirs(published: pd.DataFrame, row: str | None, method: str, digits: int) -> str:
-    if (row, method) not in published.index:
-        return "–"
-    cell = published.loc[(row, method)]
-    return f"{cell['mean']:.{digits}f} ± {cell['sd']:.3f}"
-
-
-def _n(summary: pd.DataFrame, method: str) -> int:
-    line = _line(summary, method)
-    return 0 if line is None else int(line["n"])
+def _row(one: BenchmarkSummary, methods: Sequence[str], number: int) -> dict[str, str]:
+    column, metric = _metric_of(number)
+    row = {"benchmark": one.benchmark}
+    counts = []
+    for method in methods:
+        ours = one.row_of(method)
+        row[method] = "n/a" if ours is None else mean_and_deviation(ours, column, metric)
+        row[f"{method}, paper"] = published(one.paper_row, method, metric, number)
+        counts.append("0" if ours is None else str(ours["n"]))
+    row["n"] = " / ".join(counts)
+    theirs = paper_judge_accuracy(one.paper_row)
+    row["judge's accuracy"] = f"{one.summary['judge_accuracy'].iloc[0]:.4f}"
+    row["judge, paper"] = "–" if theirs is None else f"{theirs:.4f}"
+    return row

@@ -1,187 +1,252 @@
-"""All finished runs of a benchmark: which belong together, means over seeds, tests, what is missing."""
+"""All finished runs of a benchmark: which stand in one table, means over seeds, tests, gaps."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
+from pu_diffusion_pipeline.diffusion.methods import METHODS
 from pu_diffusion_pipeline.errors import InvalidInput
-from pu_diffusion_pipeline.methods import METHODS
-from pu_diffusion_pipeline.metrics.significance import Kind, against_best, best_or_equal
+from pu_diffusion_pipeline.metrics.registry import METRICS, Metric, Record, main_metrics
+from pu_diffusion_pipeline.metrics.significance import against_best, best_or_equal
+from pu_diffusion_pipeline.reports.options import ReportingOptions
+from pu_diffusion_pipeline.reports.tables import PROTOCOL, run_row
 
-# What may differ between runs of one table: each has a column.
+# Parameters that may differ between runs of one table: each has a column.
 VARIES = ("seed", "beta", "objective.gamma")
-# What must be equal between runs of one table although no parameter names it.
-PROTOCOL = ("extractor", "weights_digest", "num_samples", "num_reference", "kid_subsets", "kid_subset_size",
-            "neighborhood")  # fmt: skip
-METRICS = {"nsr": True, "distance": False, "kid": False, "precision": True, "recall": True}  # name: higher is better
+Key = tuple[object, ...]  # method, beta and gamma
+Groups = Mapping[Key, pd.DataFrame]
 
 
 class Selection(NamedTuple):
-    """Runs of one recipe.
+    """The runs that stand in one table.
 
     Attributes:
-        runs: a row per run, sorted by method, beta and seed.
-        left_out: run name to the parameters in which it differs from what is asked, `name: value (asked)`.
+        runs: a row per run, sorted by method, beta, gamma and seed.
+        left_out: run name to the parameters that differ from those asked for, as
+            `name: value (asked: value)`.
     """
 
     runs: pd.DataFrame
     left_out: dict[str, list[str]]
 
 
-def select_runs(records: Mapping[str, dict[str, Any]], asked: Mapping[str, Mapping[str, Any]]) -> Selection:
-    """The runs made and evaluated with the parameters asked for, whatever their method, beta and seed.
+def select_runs(
+    records: Mapping[str, Record], comparable: Mapping[str, Mapping[str, object]]
+) -> Selection:
+    """The runs made and evaluated with the parameters asked for, of any method, beta and seed.
 
     Args:
-        records: run name to the record of `score_samples`.
-        asked: method to the flat parameters of its metrics, of any seed and beta.
+        records: run name to its record.
+        comparable: method to the flat parameters that its metrics depend on, of any beta and seed.
 
     Raises:
-        InvalidInput: runs that agree in their parameters were judged by different judges or features.
+        InvalidInput: no run has these parameters, or runs that have them were evaluated with
+            different judges or features.
     """
-    rows, left_out = [], {}
+    rows = []
+    left_out = {}
     for name, record in records.items():
-        made, wanted = (_compared(part) for part in (record["settings"], asked[record["method"]]))
-        differing = sorted(key for key in {*made, *wanted} if made.get(key) != wanted.get(key))
+        differing = _differences(record["settings"], comparable[record["method"]])
         if differing:
-            left_out[name] = [f"{key}: {made.get(key)!r} (asked: {wanted.get(key)!r})" for key in differing]
+            left_out[name] = differing
         else:
-            rows.append(run_row(name, record))
+            rows.append(run_row(record, name))
+    if not rows:
+        benchmark = next(iter(comparable.values()))["benchmark"]
+        raise InvalidInput(f"No finished run of {benchmark} was made with these parameters")
     _refuse_mixed_protocols(rows)
-    order = list(METHODS)
-    rows.sort(key=lambda row: (order.index(row["method"]), str(row["beta"]), row["gamma"] or 0.0, row["seed"]))
-    return Selection(pd.DataFrame(rows), left_out)
+    return Selection(pd.DataFrame(sorted(rows, key=_order)), left_out)
 
 
-def _compared(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: value
-        for name, value in settings.items()
-        if name not in VARIES and not name.startswith("class_prior.")  # which differs only where beta is estimated
-    }
+def _order(row: Mapping[str, object]) -> tuple[object, ...]:
+    place = list(METHODS).index(str(row["method"]))
+    return place, str(row["beta"]), row["gamma"] or 0.0, row["seed"]
 
 
-def run_row(name: str, record: Mapping[str, Any]) -> dict[str, Any]:
-    """One run as a flat row; `beta` is as it was asked for (a number or `estimated`), `beta_value` what was used."""
-    rate, fidelity, training = record["non_sensitive_rate"], record["fidelity"], record["training"]
-    beta = training["beta"]
-    return {
-        "run": name,
-        "method": record["method"],
-        "beta": record["settings"].get("beta"),
-        "beta_value": None if beta is None else beta["value"],
-        "gamma": record["settings"].get("objective.gamma"),
-        "seed": record["settings"]["seed"],
-        "nsr": rate["value"],
-        "nsr_low": rate["low"],
-        "nsr_high": rate["high"],
-        "nsr_corrected": rate["corrected"],
-        "distance": fidelity["frechet_distance"],
-        "kid": fidelity["kernel_distance"],
-        "precision": fidelity["precision"],
-        "recall": fidelity["recall"],
-        "train_steps": training["num_steps"],
-        "train_seconds": training["seconds"],
-        "judge_digest": rate["judge"]["weights_digest"],
-        "judge_accuracy": rate["judge"]["accuracy"],
-        **{name: fidelity[name] for name in PROTOCOL},
-    }
+def _differences(made: Mapping[str, object], asked: Mapping[str, object]) -> list[str]:
+    return [
+        f"{name}: {made.get(name)!r} (asked: {asked.get(name)!r})"
+        for name in sorted({*made, *asked})
+        if _must_agree(name) and made.get(name) != asked.get(name)
+    ]
 
 
-def _refuse_mixed_protocols(rows: list[dict[str, Any]]) -> None:
-    fields = ("judge_digest", *PROTOCOL)
+def _must_agree(name: str) -> bool:
+    # The options of the class prior matter only where beta is estimated, so they go with beta.
+    return name not in VARIES and not name.startswith("class_prior.")
+
+
+def _refuse_mixed_protocols(rows: list[dict[str, object]]) -> None:
+    first = rows[0]
     for row in rows[1:]:
-        differing = [field for field in fields if row[field] != rows[0][field]]
-        if differing:
-            lines = [
-                f"  {field}: {rows[0]['run']} {rows[0][field]!r}, {row['run']} {row[field]!r}" for field in differing
-            ]
+        lines = [
+            f"  {field}: {first['run']} {first[field]!r}, {row['run']} {row[field]!r}"
+            for field in ("judge_digest", *PROTOCOL)
+            if row[field] != first[field]
+        ]
+        if lines:
             raise InvalidInput(
-                "These runs cannot stand in one table, their evaluation differs:\n" + "\n".join(lines) + "\n"
-                "Evaluate the older ones again: kedro run --pipeline=evaluate_<method> with their seed and beta."
+                "These runs cannot stand in one table, their evaluation differs:\n"
+                + "\n".join(lines)
+                + "\nEvaluate the older ones again: kedro run --pipeline=evaluate_<method> "
+                "with their seed and beta."
             )
 
 
-def summarize(runs: pd.DataFrame, *, kind: Kind = "paired", level: float = 0.05) -> pd.DataFrame:
-    """Mean and standard deviation (n - 1) over seeds of every method, with tests against the best one.
+def summarize(runs: pd.DataFrame, options: ReportingOptions) -> pd.DataFrame:
+    """Means and standard deviations (n - 1) over seeds, with tests against the best method.
 
     Args:
         runs: `Selection.runs`.
-        kind: the t-test, as in `significance.t_test`.
-        level: of significance.
+        options: the t-test and its level.
 
     Returns:
-        A row per method, beta and gamma: `n`, `seeds`, and of every metric `<metric>_mean`, `_sd`, `_p` (against the
-        best; None with `_note` where there is no test) and `_bold` (best, or not different from the best). Reference
-        methods are compared with nothing. `gap_closed` is the share of the way from unsupervised to `oracle` in NSR.
+        A row per method, beta and gamma: `n`, `seeds`, and of every tested metric `<column>_mean`,
+        `_sd`, `_p` (against the best; None with a `_note` where there is no test) and `_bold` (the
+        best, or not significantly different from it). Reference methods are compared with nothing.
+        `gap_closed` is the share of the way from unsupervised to `oracle` in the rate.
     """
     keys = ["method", "beta", "gamma"]
     groups = dict(list(runs.groupby(keys, dropna=False, sort=False)))
-    rows = [{**dict(zip(keys, key, strict=True)), **_spread(part)} for key, part in groups.items()]
-    compared = [key for key in groups if not METHODS[key[0]].is_reference]
-    for metric, higher in METRICS.items():
-        values = {key: dict(zip(groups[key]["seed"], groups[key][metric], strict=True)) for key in compared}
-        best, tests = against_best(values, higher_is_better=higher, kind=kind)
-        bold = best_or_equal(values, higher_is_better=higher, kind=kind, level=level)
-        for key, row in zip(groups, rows, strict=True):
-            test = tests.get(key)
-            row[f"{metric}_p"] = None if test is None else test.p_value
-            row[f"{metric}_note"] = "best" if key == best else "reference" if test is None else test.reason
-            row[f"{metric}_bold"] = key in bold
+    tested = [column for column, metric in METRICS.items() if metric.tested]
+    rows = []
+    for key, part in groups.items():
+        rows.append({**dict(zip(keys, key, strict=True)), **_spread(part, tested)})
+    for column in tested:
+        for row, result in zip(rows, _tests(groups, column, options), strict=True):
+            row.update(result)
     summary = pd.DataFrame(rows)
     summary["gap_closed"] = _gap_closed(summary)
     return summary
 
 
-def _spread(part: pd.DataFrame) -> dict[str, Any]:
-    spread: dict[str, Any] = {"n": len(part), "seeds": " ".join(str(seed) for seed in sorted(part["seed"]))}
-    for metric in METRICS:
-        spread[f"{metric}_mean"] = float(part[metric].mean())
-        spread[f"{metric}_sd"] = float(part[metric].std(ddof=1)) if len(part) > 1 else None
-    spread["judge_accuracy"] = float(part["judge_accuracy"].iloc[0])  # one judge for all, see PROTOCOL
+def _spread(part: pd.DataFrame, metrics: Iterable[str]) -> dict[str, object]:
+    spread: dict[str, object] = {
+        "n": len(part),
+        "seeds": " ".join(str(seed) for seed in sorted(part["seed"])),
+    }
+    for column in metrics:
+        values = part[column].dropna().astype(float)
+        spread[f"{column}_mean"] = float(values.mean())
+        spread[f"{column}_sd"] = float(values.std(ddof=1)) if len(values) > 1 else None
+    # One judge and one extractor for all: see `_refuse_mixed_protocols`.
+    spread["judge_accuracy"] = float(part["judge_accuracy"].iloc[0])
+    spread["extractor"] = part["extractor"].iloc[0]
     spread["train_seconds_mean"] = float(part["train_seconds"].mean())
     return spread
 
 
+def _tests(groups: Groups, column: str, options: ReportingOptions) -> list[dict[str, object]]:
+    """For each group the columns `_p`, `_note` and `_bold` of a metric."""
+    values = {key: _by_seed(part, column) for key, part in groups.items() if _is_compared(key)}
+    values = {key: of_seeds for key, of_seeds in values.items() if of_seeds}
+    if not values:
+        nothing: dict[str, object] = {
+            f"{column}_p": None,
+            f"{column}_note": "no value",
+            f"{column}_bold": False,
+        }
+        return [nothing for _ in groups]
+    higher, kind = METRICS[column].higher_is_better, options.significance
+    best, tests = against_best(values, higher_is_better=higher, kind=kind)
+    bold = best_or_equal(values, higher_is_better=higher, kind=kind, level=options.level)
+    results: list[dict[str, object]] = []
+    for key in groups:
+        test = tests.get(key)
+        note = "no value" if test is None else test.reason
+        if key == best:
+            note = "best"
+        elif not _is_compared(key):
+            note = "reference"
+        p_value = None if test is None else test.p_value
+        results.append(
+            {f"{column}_p": p_value, f"{column}_note": note, f"{column}_bold": key in bold}
+        )
+    return results
+
+
+def _is_compared(key: Key) -> bool:
+    return not METHODS[str(key[0])].is_reference
+
+
+def _by_seed(part: pd.DataFrame, column: str) -> dict[int, float]:
+    there = part[part[column].notna()]
+    return dict(zip(there["seed"], there[column], strict=True))
+
+
 def _gap_closed(summary: pd.DataFrame) -> list[float | None]:
     means = summary.groupby("method")["nsr_mean"].first()
-    if not {"oracle", "unsupervised"} <= set(means.index) or means["oracle"] == means["unsupervised"]:
+    if not {"oracle", "unsupervised"} <= set(means.index):
         return [None] * len(summary)
     gap = means["oracle"] - means["unsupervised"]
+    if gap == 0:
+        return [None] * len(summary)
     return [float((value - means["unsupervised"]) / gap) for value in summary["nsr_mean"]]
 
 
 def over_beta(runs: pd.DataFrame) -> pd.DataFrame:
-    """PU runs by the beta that was given, for Figure 4; those with an estimated one differ in it from seed to seed.
+    """PU runs by the beta that was given, for Figure 4.
+
+    Runs with an estimated beta are left out: they differ in it from seed to seed.
 
     Returns:
-        Columns beta, n, and of `nsr` and `distance` the mean with `_low` and `_high`: one standard deviation over
-        seeds, or for a single run its Wilson interval (none for the distance). Sorted by beta.
+        Columns beta, n, and of every main metric the mean with `_low` and `_high`: one standard
+        deviation over seeds; for a single run its interval, or nothing. Sorted by beta.
 
     Raises:
         InvalidInput: there are fewer than two betas.
     """
-    rows = []
-    given = runs[runs["method"] == "pu"].assign(beta=lambda pu: pd.to_numeric(pu["beta"], errors="coerce"))
-    for beta, part in given.groupby("beta"):  # leaves out those that are not numbers
-        row = {"beta": float(beta), "n": len(part)}
-        for metric in ("nsr", "distance"):
-            mean, sd = float(part[metric].mean()), float(part[metric].std(ddof=1)) if len(part) > 1 else 0.0
-            row |= {metric: mean, f"{metric}_low": mean - sd, f"{metric}_high": mean + sd}
-        if len(part) == 1:
-            row |= {"nsr_low": float(part["nsr_low"].iloc[0]), "nsr_high": float(part["nsr_high"].iloc[0])}
-        rows.append(row)
-    if len(rows) < 2:
+    pu = runs[runs["method"] == "pu"]
+    given = pu.assign(beta=pd.to_numeric(pu["beta"], errors="coerce"))
+    points = [
+        {"beta": float(beta), "n": len(part), **_mean_and_range(part)}
+        for beta, part in given.groupby("beta")  # leaves out those that are not numbers
+    ]
+    if len(points) < 2:
         raise InvalidInput(
-            f"a figure over beta needs runs of method pu with at least two values of beta, there are {len(rows)}; "
-            "make them with `kedro reproduce figure4`"
+            "a figure over beta needs runs of method pu with at least two values of beta, "
+            f"there are {len(points)}; make them with `kedro reproduce figure4`"
         )
-    return pd.DataFrame(rows).sort_values("beta").reset_index(drop=True)
+    return pd.DataFrame(points).sort_values("beta").reset_index(drop=True)
 
 
-def missing_runs(runs: pd.DataFrame, methods: Iterable[str], seeds: Iterable[int], beta: Any) -> list[tuple[str, int]]:
-    """Method and seed of the runs that a full table still needs; methods with beta count at the beta asked for."""
+def _mean_and_range(part: pd.DataFrame) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for column, metric in main_metrics().items():
+        low, high = _range(part, column, metric)
+        found |= {column: float(part[column].mean()), f"{column}_low": low, f"{column}_high": high}
+    return found
+
+
+def _range(part: pd.DataFrame, column: str, metric: Metric) -> tuple[float, float]:
+    if len(part) == 1 and f"{column}_low" in metric.related:
+        return float(part[f"{column}_low"].iloc[0]), float(part[f"{column}_high"].iloc[0])
+    mean = float(part[column].mean())
+    sd = float(part[column].std(ddof=1)) if len(part) > 1 else 0.0
+    return mean - sd, mean + sd
+
+
+def baseline_of(runs: pd.DataFrame) -> dict[str, float] | None:
+    """The mean of every main metric of unsupervised training; None without such runs."""
+    runs = runs[runs["method"] == "unsupervised"]
+    return None if runs.empty else {column: float(runs[column].mean()) for column in main_metrics()}
+
+
+def missing_runs(
+    runs: pd.DataFrame, methods: Iterable[str], seeds: Iterable[int], beta: object
+) -> list[tuple[str, int]]:
+    """Method and seed of the runs that a full table still needs.
+
+    Args:
+        runs: `Selection.runs`.
+        methods: the rows of the table.
+        seeds: the seeds it needs of each.
+        beta: of the methods that use it; runs with another one do not count.
+    """
     there = {
-        (row.method, row.seed) for row in runs.itertuples() if not METHODS[row.method].uses_beta or row.beta == beta
+        (row.method, row.seed)
+        for row in runs.itertuples()
+        if not METHODS[row.method].uses_beta or row.beta == beta
     }
     return [(method, seed) for method in methods for seed in seeds if (method, seed) not in there]

@@ -1,99 +1,134 @@
 """The table of methods: one row each, for the terminal, CSV and Markdown."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
+from pu_diffusion_pipeline.metrics.registry import METRICS, Record, metric_values
+from pu_diffusion_pipeline.reports.text_table import markdown_table
 
-def comparison_table(metrics: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    """A row per method from the records of `score_samples`.
+# What must be equal between runs of one table although no parameter names it.
+PROTOCOL = (
+    "extractor",
+    "weights_digest",
+    "num_samples",
+    "num_reference",
+    "kid_subsets",
+    "kid_subset_size",
+    "neighborhood",
+)
+BY_CLASS = (
+    "Non-sensitive rate among the samples of each requested class; in brackets the share that the "
+    "judge assigns to that class."
+)
+
+
+def run_row(record: Record, run: str = "", *, counts: bool = False) -> dict[str, object]:
+    """The record of a run as a flat row.
+
+    Args:
+        record: what `score_samples` returned.
+        run: the run's name.
+        counts: whether the columns of counts are wanted too.
 
     Returns:
-        Columns method, beta, seed, the non-sensitive rate with its 95 % interval, counts and corrected value, the
-        Frechet distance (`fd`; `fid` on Inception features), KID, precision, recall, training seconds and steps.
+        Column to value. `beta` is what was asked for (a number or `estimated`), `beta_value` the
+        number that was used.
     """
-    return pd.DataFrame([_row(record) for record in metrics])
-
-
-def _row(record: dict[str, Any]) -> dict[str, Any]:
-    rate, fidelity, training = record["non_sensitive_rate"], record["fidelity"], record["training"]
+    judge, training = record["non_sensitive_rate"]["judge"], record["training"]
     beta = training["beta"]
     return {
+        "run": run,
         "method": record["method"],
-        "beta": None if beta is None else beta["value"],
-        "seed": training["seed"],
-        "nsr": rate["value"],
-        "nsr_low": rate["low"],
-        "nsr_high": rate["high"],
-        "nsr_corrected": rate["corrected"],
-        "num_normal": rate["num_normal"],
-        "num_samples": rate["num_samples"],
-        distance_name(fidelity["extractor"]): fidelity["frechet_distance"],
-        "kid": fidelity["kernel_distance"],
-        "precision": fidelity["precision"],
-        "recall": fidelity["recall"],
-        "extractor": fidelity["extractor"],
+        "beta": record["settings"].get("beta"),
+        "beta_value": None if beta is None else beta["value"],
+        "gamma": record["settings"].get("objective.gamma"),
+        "seed": record["settings"]["seed"],
+        **metric_values(record, counts=counts),
         "train_steps": training["num_steps"],
         "train_seconds": training["seconds"],
+        "judge_digest": judge["weights_digest"],
+        "judge_accuracy": judge["accuracy"],
+        **{name: record["fidelity"][name] for name in PROTOCOL},
     }
 
 
-def per_condition_table(metrics: Iterable[dict[str, Any]]) -> pd.DataFrame | None:
-    """The rate among the samples that were asked to show each class (Eq. 20); None if all sampling was unconditional.
+def comparison_table(records: Iterable[Record]) -> pd.DataFrame:
+    """A row per method.
+
+    Args:
+        records: what `score_samples` returned for each method.
 
     Returns:
-        A row per method: the rate and, in brackets, the share in which the judge sees the class asked for; as text.
+        Columns method, beta (the number that was used), seed, every metric with its interval and
+        counts, the extractor of the features, training steps and seconds.
+    """
+    records = list(records)
+    table = pd.DataFrame([run_row(record, counts=True) for record in records])
+    table["beta"] = table["beta_value"]
+    metrics = metric_values(records[0], counts=True)
+    return table[["method", "beta", "seed", *metrics, "extractor", "train_steps", "train_seconds"]]
+
+
+def per_condition_table(records: Iterable[Record]) -> pd.DataFrame | None:
+    """The rate among the samples of each requested class (Eq. 20).
+
+    Returns:
+        A row per method, as text: the rate and, in brackets, the share that the judge assigns to
+        the requested class. None if all samples are unconditional.
     """
     rows = [
-        {
-            "method": record["method"],
-            **{f"asked for {name}": f"{one['value']:.3f} ({one['as_asked']:.3f})" for name, one in found.items()},
-        }
-        for record in metrics
-        if (found := record.get("per_condition"))
+        {"method": record["method"], **_by_condition(record["per_condition"])}
+        for record in records
+        if record.get("per_condition")
     ]
     return pd.DataFrame(rows) if rows else None
 
 
-def distance_name(extractor: str) -> str:
-    """The Frechet distance is called FID on Inception features only."""
-    return "fid" if extractor.startswith("inception") else "fd"
+def _by_condition(found: Mapping[str, Mapping[str, float]]) -> dict[str, str]:
+    return {
+        f"asked for {name}": f"{one['value']:.3f} ({one['as_asked']:.3f})"
+        for name, one in found.items()
+    }
 
 
 def formatted(table: pd.DataFrame) -> pd.DataFrame:
-    """The columns people compare, as text."""
-    distance = "fid" if "fid" in table else "fd"
-    return pd.DataFrame(
-        {
-            "method": table["method"],
-            "beta": ["–" if pd.isna(beta) else f"{beta:.4g}" for beta in table["beta"]],
-            "non-sensitive rate": [f"{value:.3f}" for value in table["nsr"]],
-            "95 % interval": [
-                f"{low:.3f} – {high:.3f}" for low, high in zip(table["nsr_low"], table["nsr_high"], strict=True)
-            ],
-            "normal / samples": [
-                f"{normal} / {total}" for normal, total in zip(table["num_normal"], table["num_samples"], strict=True)
-            ],
-            "corrected": ["n/a" if pd.isna(value) else f"{value:.3f}" for value in table["nsr_corrected"]],
-            f"{distance.upper()} ↓": [f"{value:.2f}" for value in table[distance]],
-            "KID ↓": [f"{value:.3g}" for value in table["kid"]],
-            "precision": [f"{value:.3f}" for value in table["precision"]],
-            "recall": [f"{value:.3f}" for value in table["recall"]],
-            "training": [f"{seconds:.0f} s" for seconds in table["train_seconds"]],
-        }
-    )
+    """The table of methods as text, without what is only for machines."""
+    extractor = str(table["extractor"].iloc[0])
+    text: dict[str, list[str]] = {
+        "method": list(table["method"]),
+        "beta": ["–" if pd.isna(beta) else f"{beta:.4g}" for beta in table["beta"]],
+    }
+    for column, metric in METRICS.items():
+        text[metric.heading_on(extractor)] = [metric.text(value) for value in table[column]]
+        if column == "nsr":
+            text |= _rate_details(table)
+    text["training"] = [f"{seconds:.0f} s" for seconds in table["train_seconds"]]
+    return pd.DataFrame(text)
 
 
-def to_markdown(table: pd.DataFrame) -> str:
-    """The formatted table as Markdown, with the feature extractor named below."""
-    return f"{markdown_table(formatted(table))}\n\nDistances on features of: {table['extractor'].iloc[0]}.\n"
+def _rate_details(table: pd.DataFrame) -> dict[str, list[str]]:
+    rows = table.to_dict("records")
+    text = METRICS["nsr"].text
+    return {
+        "95 % interval": [f"{text(row['nsr_low'])} – {text(row['nsr_high'])}" for row in rows],
+        "normal / samples": [f"{row['num_normal']} / {row['num_samples']}" for row in rows],
+        "corrected": [text(row["nsr_corrected"]) for row in rows],
+    }
 
 
-def markdown_table(text: pd.DataFrame) -> str:
-    """A table of text as Markdown."""
-    lines = [text.columns, ["---"] * len(text.columns), *text.itertuples(index=False)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+def comparison_markdown(table: pd.DataFrame, by_class: pd.DataFrame | None = None) -> str:
+    """The table of methods as Markdown.
+
+    Args:
+        table: `comparison_table`.
+        by_class: `per_condition_table`.
+    """
+    extractor = table["extractor"].iloc[0]
+    text = f"{markdown_table(formatted(table))}\n\nDistances on features of: {extractor}.\n"
+    if by_class is not None:
+        text += f"\n{BY_CLASS}\n\n{markdown_table(by_class)}\n"
+    return text
 
 
 def show_comparison(table: pd.DataFrame, title: str) -> None:
@@ -112,19 +147,19 @@ def show_comparison(table: pd.DataFrame, title: str) -> None:
     console.print(shown, width=width, soft_wrap=True)
 
 
-def methods_table(methods: dict[str, float]) -> pd.DataFrame:
-    """Estimators of the class prior by name: columns method, estimate, source, kind."""
+def methods_table(methods: Mapping[str, float]) -> pd.DataFrame:
+    """Estimates of the class prior: columns method, estimate, source, kind.
+
+    Args:
+        methods: estimator to its estimate.
+    """
     from pu_diffusion_pipeline.positive_unlabeled.estimators import ESTIMATORS
 
-    return pd.DataFrame(
-        [
-            {
-                "method": name,
-                "estimate": value,
-                "source": ESTIMATORS[name].source,
-                "kind": "baseline" if ESTIMATORS[name].is_baseline else "default" if name == "bbe_ratio" else "check",
-            }
-            for name, value in methods.items()
-        ],
-        columns=["method", "estimate", "source", "kind"],
-    )
+    rows = []
+    for name, value in methods.items():
+        kind = "default" if name == "bbe_ratio" else "check"
+        if ESTIMATORS[name].is_baseline:
+            kind = "baseline"
+        source = ESTIMATORS[name].source
+        rows.append({"method": name, "estimate": value, "source": source, "kind": kind})
+    return pd.DataFrame(rows, columns=["method", "estimate", "source", "kind"])

@@ -1,10 +1,11 @@
 """What `kedro reproduce` was asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from pu_diffusion_pipeline.commands import DEFAULT_BENCHMARK
 from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.experiment.commands import DEFAULT_BENCHMARK
 
 TARGETS = ("table2", "table3", "table4", "table5", "figure1", "figure2", "figure3", "figure4")
 BETAS = (0.0, 0.05, 0.0909, 0.15, 0.2, 0.3)  # of Figure 4
@@ -14,6 +15,59 @@ DEFAULT_ROWS = {
     "figure3": ("celeba_male_finetune",),
     "figure4": ("cifar10_vehicles", "cifar10_animals"),
 }
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to reproduce.
+
+    Attributes:
+        target: one of `TARGETS`.
+        benchmarks: the environments of its rows.
+        seeds: of the runs.
+        betas: of Figure 4.
+        parameters: overrides of every run.
+    """
+
+    target: str
+    benchmarks: Sequence[str]
+    seeds: Sequence[int]
+    betas: Sequence[float]
+    parameters: Mapping[str, object]
+
+
+def parse_request(
+    target: str,
+    rows: str,
+    seeds: str,
+    betas: str,
+    *,
+    small: bool,
+    parameters: Mapping[str, object],
+    conf: Path,
+) -> Request:
+    """Check what the user typed.
+
+    Args:
+        target: one of `TARGETS`.
+        rows: benchmarks, separated by commas; empty: the paper's.
+        seeds: as `parse_seeds`.
+        betas: as `parse_betas`.
+        small: take the benchmarks with the small denoiser.
+        parameters: overrides of every run.
+        conf: the configuration folder.
+
+    Raises:
+        InvalidInput: unknown target or row, unreadable seeds or betas, a parameter set elsewhere.
+    """
+    if target not in TARGETS:
+        raise InvalidInput(f"no target {target!r}; there are {', '.join(TARGETS)}")
+    for name in ("seed", "beta"):
+        if name in parameters:
+            raise InvalidInput(f"--params: {name} is set by --seeds and --betas here")
+    names = [row.strip() for row in rows.split(",") if row.strip()]
+    benchmarks = benchmarks_of(target, names, small, conf)
+    return Request(target, benchmarks, parse_seeds(seeds), parse_betas(betas), parameters)
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -37,7 +91,7 @@ def parse_betas(text: str) -> list[float]:
     """`0,0.05,0.1` to numbers; empty: those of the default figure.
 
     Raises:
-        InvalidInput: one is no number in [0, 1).
+        InvalidInput: one is not a number in [0, 1).
     """
     if not text:
         return list(BETAS)
@@ -62,16 +116,24 @@ def benchmarks_of(target: str, rows: Sequence[str], small: bool, conf: Path) -> 
     Raises:
         InvalidInput: a row is unknown.
     """
-    from pu_diffusion_pipeline.reports.summary import paper_results
-
-    if not rows:
-        table = paper_results()
-        own = table[table["table"] == int(target[-1])]["row"] if target.startswith("table") else DEFAULT_ROWS[target]
-        rows = list(dict.fromkeys(own))
-    known = {path.parent.name for path in conf.glob("*/parameters.yml")} - {"base"} | {DEFAULT_BENCHMARK}
+    rows = rows or _default_rows(target)
+    known = {path.parent.name for path in conf.glob("*/parameters.yml")} - {"base"}
+    known |= {DEFAULT_BENCHMARK}
     names = [f"{row}_small" if small else row for row in rows]
     for row, name in zip(rows, names, strict=True):
         if name not in known:
             missing = f"{name} (--small)" if small else name
-            raise InvalidInput(f"--rows: no benchmark {missing} for row {row!r}; there are {', '.join(sorted(known))}")
+            raise InvalidInput(
+                f"--rows: no benchmark {missing} for row {row!r}; "
+                f"there are {', '.join(sorted(known))}"
+            )
     return names
+
+
+def _default_rows(target: str) -> Sequence[str]:
+    from pu_diffusion_pipeline.reports.summary import paper_results
+
+    if not target.startswith("table"):
+        return DEFAULT_ROWS[target]
+    table = paper_results()
+    return list(dict.fromkeys(table[table["table"] == int(target[-1])]["row"]))

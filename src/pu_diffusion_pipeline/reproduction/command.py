@@ -1,24 +1,29 @@
-"""Find the missing runs, say how long they take, run them one after another with `kedro run`, and render.
+"""Find the missing runs, estimate their time, run them one after another with `kedro run`, render.
 
-What is finished is not run again, so an interrupted reproduction goes on where it stopped.
+Finished runs are not run again, so an interrupted reproduction goes on where it stopped.
 """
 
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from pu_diffusion_pipeline.atomic import replacing
-from pu_diffusion_pipeline.commands import kedro_run
+from pu_diffusion_pipeline.atomic_write import atomic_write
 from pu_diffusion_pipeline.errors import InvalidInput
-from pu_diffusion_pipeline.reproduction.arguments import TARGETS, benchmarks_of, parse_betas, parse_seeds
-from pu_diffusion_pipeline.reproduction.runs import judge_is_there, open_loader, plan, saved_file
+from pu_diffusion_pipeline.experiment.commands import kedro_run
+from pu_diffusion_pipeline.reproduction.arguments import Request
+from pu_diffusion_pipeline.reproduction.plan import (
+    Run,
+    configuration,
+    judge_is_there,
+    plan,
+    saved_file,
+)
 from pu_diffusion_pipeline.reproduction.timing import estimate_seconds
 
-# The pipeline that draws a figure, and the catalog's name of the picture.
-FIGURES = {
+# Figure to the pipeline that draws it, and the catalog's name of the picture.
+DRAWN_BY = {
     "figure1": ("figure1", "figure1"),
     "figure2": ("report", "samples_figure"),
     "figure3": ("report", "samples_figure"),
@@ -27,60 +32,52 @@ FIGURES = {
 
 
 def reproduce_target(
-    target: str,
-    rows: Sequence[str],
-    seeds: str,
-    betas: str,
-    *,
-    small: bool,
-    parameters: dict[str, Any],
+    request: Request,
     project: Path,
-    confirm: Callable[[str], Any],
-    say: Callable[[str], Any],
+    confirm: Callable[[str], object],
+    say: Callable[[str], object],
 ) -> None:
-    """What the command does; see the module.
+    """Make the runs that are missing, then the table or figure, then the page of all of them.
 
     Args:
-        target: one of `TARGETS`.
-        rows: environments; empty for the paper's.
-        seeds: as `parse_seeds`.
-        betas: as `parse_betas`.
-        small: take the small denoiser's benchmarks.
-        parameters: overrides of every run.
+        request: what to reproduce.
         project: the project's folder.
         confirm: asks whether to go on; raises to stop.
         say: prints a line.
     """
-    if target not in TARGETS:
-        raise InvalidInput(f"no target {target!r}; there are {', '.join(TARGETS)}")
-    for name in ("seed", "beta"):
-        if name in parameters:
-            raise InvalidInput(f"--params: {name} is set by --seeds and --betas here")
-    benchmarks = benchmarks_of(target, rows, small, project / "conf")
-    numbers = parse_seeds(seeds)
-    runs = plan(target, benchmarks, numbers, parse_betas(betas), parameters, project)
+    from pu_diffusion_pipeline.reports.page import render_paper_page
+
+    runs = plan(request, project)
     missing = [run for run in runs if not run.finished]
-    say(f"{target}: {len(runs) - len(missing)} of {len(runs)} runs are finished.")
+    say(f"{request.target}: {len(runs) - len(missing)} of {len(runs)} runs are finished.")
     if missing:
         for run in missing:
             say(f"  missing: kedro {' '.join(run.command())}")
         say("Timing a few steps on this machine ...")
-        say(f"They take about {_spell_time(estimate_seconds(missing, project))}, data and judge not counted.")
+        duration = _spell_time(estimate_seconds(missing, project))
+        say(f"They take about {duration}, data and judge not counted.")
         confirm("Run them now?")
+    _make(missing, request.parameters, project, say)
+    folder = project / "data/08_reporting/paper"
+    if request.target in DRAWN_BY:
+        _render_figure(request, project, folder)
+    else:
+        say(_render_table(request, project, folder))
+    _write(folder / "index.html", render_paper_page(folder))
+    say(f"All tables and figures so far: {folder / 'index.html'}")
+
+
+def _make(
+    missing: Sequence[Run],
+    parameters: Mapping[str, object],
+    project: Path,
+    say: Callable[[str], object],
+) -> None:
     for run in missing:
         if not judge_is_there(run.benchmark, run.parameters, project):
             execute(kedro_run(run.benchmark, ["train_classifier"], parameters), project)
         say(f"kedro {' '.join(run.command())}")
         execute(run.command(), project)
-    from pu_diffusion_pipeline.reports.page import render_paper_page
-
-    folder = project / "data/08_reporting/paper"
-    if target in FIGURES:
-        _render_figure(target, benchmarks, {**parameters, "seed": numbers[0]}, project, folder)
-    else:
-        say(_render_table(target, benchmarks, parameters, project, folder))
-    _write(folder / "index.html", render_paper_page(folder))
-    say(f"All tables and figures so far: {folder / 'index.html'}")
 
 
 def execute(arguments: Sequence[str], project: Path) -> None:
@@ -92,7 +89,8 @@ def execute(arguments: Sequence[str], project: Path) -> None:
     result = subprocess.run([sys.executable, "-m", "kedro", *arguments], cwd=project)
     if result.returncode:
         raise InvalidInput(
-            f"`kedro {' '.join(arguments)}` failed; its message is above. The same reproduce command goes on from here."
+            f"`kedro {' '.join(arguments)}` failed; its message is above. "
+            "The same reproduce command goes on from here."
         )
 
 
@@ -102,38 +100,36 @@ def _spell_time(seconds: float) -> str:
     return f"{seconds / 3600:.1f} hours" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
 
 
-def _render_figure(
-    target: str, benchmarks: Sequence[str], parameters: dict[str, Any], project: Path, folder: Path
-) -> None:
-    pipeline, picture = FIGURES[target]
-    for benchmark in benchmarks:
+def _render_figure(request: Request, project: Path, folder: Path) -> None:
+    pipeline, picture = DRAWN_BY[request.target]
+    parameters = {**request.parameters, "seed": request.seeds[0]}
+    for benchmark in request.benchmarks:
         execute(kedro_run(benchmark, [pipeline], parameters), project)
         drawn = saved_file(picture, benchmark, parameters, project)
-        with replacing(folder / f"{target}_{benchmark}.png") as temporary:
+        with atomic_write(folder / f"{request.target}_{benchmark}.png") as temporary:
             shutil.copy(drawn, temporary)
 
 
-def _render_table(
-    target: str, benchmarks: Sequence[str], parameters: dict[str, Any], project: Path, folder: Path
-) -> str:
+def _render_table(request: Request, project: Path, folder: Path) -> str:
+    """Write the table as CSV, as Markdown and as JSON for the page; return the Markdown."""
     import pandas as pd
 
-    from pu_diffusion_pipeline.reports.paper_tables import table_markdown, table_of_rows
+    from pu_diffusion_pipeline.reports.paper_tables import BenchmarkSummary, paper_table
 
-    summaries, number = {}, int(target[-1])
-    for benchmark in benchmarks:
-        execute(kedro_run(benchmark, ["summarize"], parameters), project)
-        summary = pd.read_csv(saved_file("summary", benchmark, parameters, project))
-        checked = open_loader(project / "conf", benchmark, parameters).checked_parameters()
-        summary.attrs.update(paper_row=checked.paper_row, beta=checked.beta)
-        summaries[benchmark] = summary
-    table, options = table_of_rows(summaries, number), checked.reporting
-    text = table_markdown(table, number, options.significance, options.level)
-    _write(folder / f"{target}.md", text)
-    _write(folder / f"{target}.csv", table.to_csv(index=False))
-    return f"\n{text}"
+    summaries = []
+    for benchmark in request.benchmarks:
+        execute(kedro_run(benchmark, ["summarize"], request.parameters), project)
+        summary = pd.read_csv(saved_file("summary", benchmark, request.parameters, project))
+        options = configuration(project, benchmark, request.parameters).final_parameters()
+        summaries.append(BenchmarkSummary(benchmark, summary, options.paper_row, options.beta))
+    table = paper_table(summaries, int(request.target[-1]), options.reporting)
+    markdown = table.to_markdown() + "\n"
+    _write(folder / f"{request.target}.md", markdown)
+    _write(folder / f"{request.target}.csv", table.with_asterisks().to_csv(index=False))
+    _write(folder / f"{request.target}.json", table.to_json())
+    return f"\n{markdown}"
 
 
 def _write(path: Path, text: str) -> None:
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text)

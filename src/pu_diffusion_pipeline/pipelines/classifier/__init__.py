@@ -1,5 +1,8 @@
-"""The judge and its accuracy."""
+"""The judge, its accuracy, and its features of the real test images."""
 
-from pu_diffusion_pipeline.pipelines.classifier.pipeline import create_pipeline
+from pu_diffusion_pipeline.pipelines.classifier.pipeline import (
+    create_pipeline,
+    create_reference_pipeline,
+)
 
-__all__ = ["create_pipeline"]
+__all__ = ["create_pipeline", "create_reference_pipeline"]

@@ -1,40 +1,61 @@
 """Nodes of the judge."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from pu_diffusion_pipeline.identity import check_settings, environment, settings
 from pu_diffusion_pipeline.images.image_set import ImageSet
-from pu_diffusion_pipeline.parameters import load_parameters
+from pu_diffusion_pipeline.metrics.options import EvaluationOptions, JudgeOptions
+from pu_diffusion_pipeline.metrics.registry import Record
+
+if TYPE_CHECKING:
+    from pu_diffusion_pipeline.metrics.fidelity import Features
+    from pu_diffusion_pipeline.metrics.judge import Judge
 
 
-def train_judge(judge_images: ImageSet, judge_index: pd.DataFrame, parameters: dict[str, Any]) -> Any:
+def train_judge(
+    judge_images: ImageSet,
+    judge_index: pd.DataFrame,
+    judge: JudgeOptions,
+    normal_classes: tuple[int, ...],
+    device: str,
+) -> "Judge":
     """The judge, trained with true labels on images that are neither test nor held-out ones."""
     from pu_diffusion_pipeline.diffusion.compute import resolve_device
-    from pu_diffusion_pipeline.metrics import judge
+    from pu_diffusion_pipeline.metrics.judge import train_judge
 
-    checked = load_parameters(parameters)
-    check_settings(judge_images.manifest["settings"], settings(checked, "source"), "The judge's images")
-    device = resolve_device(checked.compute.device)
     classes = judge_index["class"].to_numpy()
-    trained = judge.train_judge(judge_images.images, classes, checked.data.normal_classes, checked.judge, device)
-    trained.manifest.update(settings=settings(checked, "judge"), num_images=len(judge_images), **environment())
+    device = resolve_device(device)
+    trained = train_judge(judge_images.images, classes, normal_classes, judge, device)
+    trained.manifest["num_images"] = len(judge_images)
     return trained
 
 
 def assess_judge(
-    judge: Any,
+    judge: "Judge",
     test_images: ImageSet,
     test_index: pd.DataFrame,
     heldout_images: ImageSet,
     heldout_index: pd.DataFrame,
-    parameters: dict[str, Any],
-) -> dict[str, Any]:
+    device: str,
+) -> Record:
     """Accuracy and confusion of the judge on images it never saw."""
     from pu_diffusion_pipeline.diffusion.compute import resolve_device
     from pu_diffusion_pipeline.metrics.judge import assess_judge
 
-    device = resolve_device(load_parameters(parameters).compute.device)
-    classes = [index["class"].to_numpy() for index in (test_index, heldout_index)]
-    return assess_judge(judge, test_images, classes[0], heldout_images, classes[1], device)
+    test_classes = test_index["class"].to_numpy()
+    heldout_classes = heldout_index["class"].to_numpy()
+    device = resolve_device(device)
+    return assess_judge(judge, test_images, test_classes, heldout_images, heldout_classes, device)
+
+
+def extract_reference_features(
+    test_images: ImageSet, judge: "Judge", evaluation: EvaluationOptions, device: str
+) -> "Features":
+    """Features of the real normal test images, which all methods are compared with."""
+    from pu_diffusion_pipeline.diffusion.compute import resolve_device
+    from pu_diffusion_pipeline.metrics.fidelity import build_extractor, extract_features
+
+    extractor = build_extractor(evaluation.features, judge, evaluation.inception_weights)
+    batch_size = evaluation.batch_size
+    return extract_features(test_images.images, extractor, batch_size, resolve_device(device))

@@ -1,5 +1,8 @@
 """Source images to U, S, test and judge images."""
 
-from pu_diffusion_pipeline.pipelines.data_engineering.pipeline import create_oracle_pipeline, create_pipeline
+from pu_diffusion_pipeline.pipelines.data_engineering.pipeline import (
+    create_oracle_pipeline,
+    create_pipeline,
+)
 
 __all__ = ["create_oracle_pipeline", "create_pipeline"]

@@ -1,5 +1,5 @@
 """Metrics of one method's samples."""
 
-from pu_diffusion_pipeline.pipelines.evaluation.pipeline import create_pipeline, create_reference_pipeline
+from pu_diffusion_pipeline.pipelines.evaluation.pipeline import create_pipeline
 
-__all__ = ["create_pipeline", "create_reference_pipeline"]
+__all__ = ["create_pipeline"]

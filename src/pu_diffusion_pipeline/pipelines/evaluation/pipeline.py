@@ -4,19 +4,8 @@ from kedro.pipeline import Node, Pipeline
 
 from pu_diffusion_pipeline.pipelines.evaluation import nodes
 
-
-def create_reference_pipeline() -> Pipeline:
-    """What all methods are compared with: `reference_features`."""
-    return Pipeline(
-        [
-            Node(
-                nodes.extract_reference_features,
-                ["test_images", "judge", "saved_reference_features", "parameters"],
-                "reference_features",
-                name="extract_reference_features",
-            )
-        ]
-    )
+SHARED = {"judge", "reference_features", "judge_report"}
+PARAMETERS = {"params:evaluation", "params:compute.device"}
 
 
 def create_pipeline(method: str) -> Pipeline:
@@ -25,23 +14,26 @@ def create_pipeline(method: str) -> Pipeline:
         [
             Node(
                 nodes.judge_samples,
-                ["samples", "judge", "parameters"],
+                ["samples", "judge", "params:evaluation", "params:compute.device"],
                 "judgements",
                 name="judge_samples",
             ),
             Node(
                 nodes.extract_sample_features,
-                ["samples", "judge", "parameters"],
+                ["samples", "judge", "params:evaluation", "params:compute.device"],
                 "features",
                 name="extract_sample_features",
             ),
             Node(
                 nodes.score_samples,
-                ["samples", "judgements", "features", "reference_features", "judge_report", "parameters"],
+                [
+                    *("samples", "judgements", "features", "reference_features", "judge_report"),
+                    "params:evaluation",
+                ],
                 "metrics",
                 name="score_samples",
             ),
         ]
     )
     grouped = Pipeline(evaluate, namespace="evaluation", prefix_datasets_with_namespace=False)
-    return Pipeline(grouped, namespace=method, inputs={"judge", "reference_features", "judge_report"})
+    return Pipeline(grouped, namespace=method, inputs=SHARED, parameters=PARAMETERS)

@@ -1,4 +1,4 @@
-"""Estimate the class prior, then settle on beta."""
+"""Estimate the class prior; settle on beta."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -6,15 +6,28 @@ from pu_diffusion_pipeline.pipelines.prior_estimation import nodes
 
 
 def create_pipeline() -> Pipeline:
-    """From U and S to `class_prior` and `beta`."""
+    """From U and S to `class_prior`."""
     return Pipeline(
         [
             Node(
                 nodes.estimate_class_prior,
-                ["unlabeled_images", "labeled_sensitive_images", "parameters"],
-                ["class_prior", "class_prior_methods", "class_prior_scores", "class_prior_curve"],
+                [
+                    *("unlabeled_images", "labeled_sensitive_images"),
+                    *("params:class_prior", "params:seed"),
+                ],
+                [
+                    *("class_prior", "class_prior_methods"),
+                    *("class_prior_scores", "class_prior_curve"),
+                ],
                 name="estimate_class_prior",
-            ),
-            Node(nodes.choose_beta, ["class_prior", "parameters"], "beta", name="choose_beta"),
+            )
         ]
     )
+
+
+def create_beta_pipeline(is_estimated: bool) -> Pipeline:
+    """`beta`, from the parameter alone or from the estimate."""
+    if is_estimated:
+        inputs = ["params:beta", "class_prior"]
+        return Pipeline([Node(nodes.use_estimated_beta, inputs, "beta", name="use_estimated_beta")])
+    return Pipeline([Node(nodes.use_given_beta, "params:beta", "beta", name="use_given_beta")])

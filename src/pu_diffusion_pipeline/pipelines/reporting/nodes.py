@@ -1,202 +1,154 @@
-"""Nodes of reporting. Inputs that exist once per method come in the order of the methods."""
+"""Nodes of reporting.
+
+Inputs that exist once per method come as keywords: `<method>` where a node needs one artifact of
+each method, `<method>__<artifact>` where it needs several.
+"""
 
 import logging
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
-from pu_diffusion_pipeline.commands import kedro_run, pipelines_of
-from pu_diffusion_pipeline.errors import InvalidInput
-from pu_diffusion_pipeline.identity import check_settings, settings
+from pu_diffusion_pipeline.experiment.commands import missing_commands
 from pu_diffusion_pipeline.images.image_set import ImageSet
-from pu_diffusion_pipeline.methods import DEFAULT_METHODS, METHODS
-from pu_diffusion_pipeline.parameters import Parameters, load_parameters
+from pu_diffusion_pipeline.metrics.registry import Record
+from pu_diffusion_pipeline.reports import tables
+from pu_diffusion_pipeline.reports.options import ReportingOptions
+from pu_diffusion_pipeline.reports.runs import baseline_of, over_beta, select_runs, summarize
+from pu_diffusion_pipeline.reports.summary import summary_markdown
+
+if TYPE_CHECKING:  # Matplotlib is imported by the nodes that draw
+    from matplotlib.figure import Figure
+    from plotly.graph_objects import Figure as PlotlyFigure
+
+    from pu_diffusion_pipeline.reports.figures import Panel
 
 log = logging.getLogger(__name__)
 
-PER_CONDITION = "Non-sensitive rate by the class asked for; in brackets the share in which the judge sees that class."
 
-
-def tabulate_metrics(parameters: dict[str, Any], *metrics: dict[str, Any]) -> tuple[pd.DataFrame, str]:
+def tabulate_metrics(benchmark: str, **metrics: Record) -> tuple[pd.DataFrame, str]:
     """A row per method, as a table and as Markdown; also shown in the terminal."""
-    from pu_diffusion_pipeline.reports.tables import (
-        comparison_table,
-        markdown_table,
-        per_condition_table,
-        show_comparison,
-        to_markdown,
-    )
-
-    checked = load_parameters(parameters)
-    for record in metrics:
-        method = record["method"]
-        check_settings(record["settings"], settings(checked, "metrics", method), f"The {method} metrics")
-    table = comparison_table(metrics)
-    show_comparison(table, checked.benchmark)
-    by_class, markdown = per_condition_table(metrics), to_markdown(table)
-    if by_class is not None:
-        markdown += f"\n{PER_CONDITION}\n\n{markdown_table(by_class)}\n"
-    return table, markdown
+    records = list(metrics.values())
+    comparison = tables.comparison_table(records)
+    tables.show_comparison(comparison, benchmark)
+    by_class = tables.per_condition_table(records)
+    return comparison, tables.comparison_markdown(comparison, by_class)
 
 
 def summarize_runs(
-    all_metrics: dict[str, dict[str, Any]], parameters: dict[str, Any], *finished: dict[str, Any]
+    all_metrics: Mapping[str, Record],
+    comparable: Mapping[str, Mapping[str, object]],
+    paper_row: str | None,
+    reporting: ReportingOptions,
+    **_finished: Record,
 ) -> tuple[pd.DataFrame, pd.DataFrame, str]:
-    """Every finished run of the benchmark made with these parameters, and means with tests over seeds.
-
-    Args:
-        all_metrics: the record of each run.
-        parameters: of any seed and beta.
-        finished: records of this run; only so that the runs are gathered after it.
-    """
-    from pu_diffusion_pipeline.reports.runs import select_runs, summarize
-    from pu_diffusion_pipeline.reports.summary import summary_markdown
-
-    checked = load_parameters(parameters)
-    asked = {method: settings(checked, "metrics", method) for method in METHODS}
-    runs, left_out = select_runs(all_metrics, asked)
-    if runs.empty:
-        raise InvalidInput(f"No finished run of {checked.benchmark} was made with these parameters")
-    options = checked.reporting
-    summary = summarize(runs, kind=options.significance, level=options.level)
-    missing = _missing(runs, checked)
-    for line in missing:
-        log.info("Missing for a full table: %s", line)
-    markdown = summary_markdown(
-        summary,
-        row=checked.paper_row,
-        kind=options.significance,
-        level=options.level,
-        missing=missing,
-        left_out=left_out,
-    )
-    return runs, summary, markdown
-
-
-def _missing(runs: pd.DataFrame, checked: Parameters) -> list[str]:
-    from pu_diffusion_pipeline.reports.runs import missing_runs
-
-    methods = [*(["pretrained"] if checked.pretrained else []), *DEFAULT_METHODS]
-    commands = []
-    for method, seed in missing_runs(runs, methods, sorted(set(runs["seed"])), checked.beta):
-        given = {"seed": seed, **({"beta": checked.beta} if METHODS[method].uses_beta else {})}
-        commands.append(" ".join(["kedro", *kedro_run(checked.benchmark, pipelines_of(method), given)]))
-    return commands
+    """Every finished run with these parameters, of any seed and beta, and means with tests."""
+    runs, left_out = select_runs(all_metrics, comparable)
+    summary = summarize(runs, reporting)
+    missing = missing_commands(runs, comparable)
+    for command in missing:
+        log.info("Missing for a full table: %s", command)
+    return runs, summary, summary_markdown(summary, paper_row, reporting, missing, left_out)
 
 
 def draw_figure1(
-    unlabeled: ImageSet,
-    labeled_sensitive: ImageSet,
-    oracle_unlabeled: pd.DataFrame,
-    unsupervised: ImageSet,
-    pu: ImageSet,
-    unsupervised_judgements: pd.DataFrame,
-    pu_judgements: pd.DataFrame,
-) -> tuple[Any, Any, Any]:
+    unlabeled: ImageSet, labeled_sensitive: ImageSet, oracle_unlabeled: pd.DataFrame, **results: Any
+) -> tuple["Figure", "PlotlyFigure"]:
     """Figure 1: U, S, and samples of unsupervised and PU training; sensitive images are framed."""
-    count = 64
-    judged = [table["judged_sensitive"].to_numpy()[:count] for table in (unsupervised_judgements, pu_judgements)]
-    panels = {
-        "U, unlabeled": (unlabeled.images[:count], oracle_unlabeled["is_sensitive"].to_numpy()[:count]),
-        "S, labeled sensitive": (labeled_sensitive.images[:count], None),
-        "unsupervised": (unsupervised.images[:count], judged[0]),
-        "PU": (pu.images[:count], judged[1]),
+    judged = _judged_samples(results)
+    panels: dict[str, Panel] = {
+        "U, unlabeled": (unlabeled.images, oracle_unlabeled["is_sensitive"].to_numpy()),
+        "S, labeled sensitive": (labeled_sensitive.images, None),
+        "unsupervised": judged["unsupervised"],
+        "PU": judged["pu"],
     }
-    return _drawn(panels, columns=8)
-
-
-def _drawn(panels: dict[str, Any], columns: int) -> tuple[Any, Any, Any]:
-    """For PNG, for SVG (a figure can be saved once), and interactive."""
-    from pu_diffusion_pipeline.reports.figures import image_panels
-    from pu_diffusion_pipeline.reports.interactive import interactive_panels
-
-    return image_panels(panels, columns), image_panels(panels, columns), interactive_panels(panels, columns)
+    return _drawn({title: _first(panel, 64) for title, panel in panels.items()}, columns=8)
 
 
 def draw_figure4(
-    runs: pd.DataFrame, class_prior: dict[str, Any], oracle_unlabeled: pd.DataFrame
-) -> tuple[Any, Any, Any]:
-    """Figure 4: the metrics against beta, as PNG, SVG and plotly; the true and the estimated share are marked."""
+    runs: pd.DataFrame, class_prior: Record, oracle_unlabeled: pd.DataFrame
+) -> tuple["Figure", "PlotlyFigure"]:
+    """Figure 4: the metrics against beta; the true and the estimated share are marked."""
     from pu_diffusion_pipeline.reports.figures import beta_curves
     from pu_diffusion_pipeline.reports.interactive import interactive_beta_curves
-    from pu_diffusion_pipeline.reports.runs import over_beta
 
-    points = over_beta(runs)
     marks = {"true share": float(oracle_unlabeled["is_sensitive"].mean())}
     if class_prior["estimate"] is not None:
         marks["estimate"] = class_prior["estimate"]
-    plain = runs[runs["method"] == "unsupervised"]
-    baseline = None if plain.empty else {name: float(plain[name].mean()) for name in ("nsr", "distance")}
-    figures = (beta_curves(points, marks, baseline) for _ in range(2))
-    return (*figures, interactive_beta_curves(points, marks, baseline))
+    shown = (over_beta(runs), marks, baseline_of(runs))
+    return beta_curves(*shown), interactive_beta_curves(*shown)
 
 
-def draw_samples(*samples_and_judgements: Any) -> tuple[Any, Any, Any]:
-    """Figures 2 and 3: the first samples of each method side by side; those judged sensitive are framed."""
-    half = len(samples_and_judgements) // 2
-    return _drawn(_sample_panels(samples_and_judgements[:half], samples_and_judgements[half:]), columns=10)
-
-
-def _sample_panels(samples: Any, judgements: Any) -> dict[str, Any]:
+def draw_samples(**results: Any) -> tuple["Figure", "PlotlyFigure"]:
+    """Figures 2 and 3: the first samples of each method; those judged sensitive are framed."""
     from pu_diffusion_pipeline.reports.figures import sample_panels
 
-    return sample_panels(
-        {
-            images.manifest["training"]["method"]: (images.images, table["judged_sensitive"].to_numpy())
-            for images, table in zip(samples, judgements, strict=True)
-        }
-    )
+    return _drawn(sample_panels(_judged_samples(results)), columns=10)
 
 
-def draw_curves(*histories: pd.DataFrame, methods: list[str]) -> Any:
+def draw_curves(**histories: pd.DataFrame) -> "Figure":
     """Loss and risks over the training steps."""
     from pu_diffusion_pipeline.reports.figures import training_curves
 
-    return training_curves(dict(zip(methods, histories, strict=True)))
+    return training_curves(histories)
+
+
+def render_class_prior(
+    class_prior: Record,
+    class_prior_methods: pd.DataFrame,
+    class_prior_scores: pd.DataFrame,
+    oracle_unlabeled: pd.DataFrame,
+) -> str:
+    """The report's section on the share of sensitive images in U: the estimate and the truth."""
+    from pu_diffusion_pipeline.reports.page import render_class_prior
+
+    true_share = float(oracle_unlabeled["is_sensitive"].mean())
+    return render_class_prior(class_prior, class_prior_methods, class_prior_scores, true_share)
 
 
 def render_report(
     comparison: pd.DataFrame,
     summary: pd.DataFrame,
-    class_prior: dict[str, Any],
-    class_prior_methods: pd.DataFrame,
-    class_prior_scores: pd.DataFrame,
-    oracle_unlabeled: pd.DataFrame,
-    judge_report: dict[str, Any],
-    parameters: dict[str, Any],
-    *of_each_method: Any,
-    methods: list[str],
+    paper_row: str | None,
+    reporting: ReportingOptions,
+    judge_report: Record,
+    class_prior_section: str,
+    **results: Any,
 ) -> str:
-    """The self-contained HTML page. The last inputs: metrics, samples, judgements, histories, manifests."""
-    from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores
-    from pu_diffusion_pipeline.reports.figures import image_panels, ratio_figure
-    from pu_diffusion_pipeline.reports.page import render_page
-    from pu_diffusion_pipeline.reports.tables import per_condition_table
+    """The report: one HTML page that needs no other file."""
+    from pu_diffusion_pipeline.reports import page
 
-    trained = [name for name in methods if METHODS[name].trains]
-    rest, parts = list(of_each_method), []
-    for count in (len(methods), len(methods), len(methods), len(trained), len(trained)):
-        parts.append(rest[:count])
-        rest = rest[count:]
-    metrics, samples, judgements, histories, manifests = parts
-    checked = load_parameters(parameters)
-    prior = {**class_prior, "oracle": float(oracle_unlabeled["is_sensitive"].mean())}
-    by_set = dict(list(class_prior_scores.groupby("set")["score"]))
-    scores = Scores(*(by_set[name].to_numpy() for name in Scores._fields))
-    return render_page(
-        benchmark=checked.benchmark,
-        comparison=comparison,
-        by_class=per_condition_table(metrics),
-        summary=summary,
-        paper_row=checked.paper_row,
-        class_prior=prior,
-        prior_methods=class_prior_methods,
-        judge=judge_report,
-        settings=checked.model_dump(mode="json"),
-        manifests=manifests,
-        figures={
-            "samples": image_panels(_sample_panels(samples, judgements), columns=10),
-            "curves": draw_curves(*histories, methods=trained),
-            "ratio": ratio_figure(scores, prior),
-        },
-    )
+    shown = page.Tables(comparison, summary, paper_row, reporting)
+    methods = {name: page.MethodResult(**parts) for name, parts in _by_method(results).items()}
+    return page.render_page(shown, judge_report, class_prior_section, methods)
+
+
+def _by_method(results: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """`{"pu__samples": images}` to `{"pu": {"samples": images}}`."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, value in results.items():
+        method, _, artifact = name.partition("__")
+        found.setdefault(method, {})[artifact] = value
+    return found
+
+
+def _judged_samples(results: Mapping[str, Any]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Method to its images and which of them are judged sensitive."""
+    return {
+        name: (parts["samples"].images, parts["judgements"]["judged_sensitive"].to_numpy())
+        for name, parts in _by_method(results).items()
+    }
+
+
+def _first(panel: "Panel", count: int) -> "Panel":
+    images, framed = panel
+    return images[:count], None if framed is None else framed[:count]
+
+
+def _drawn(panels: Mapping[str, "Panel"], columns: int) -> tuple["Figure", "PlotlyFigure"]:
+    from pu_diffusion_pipeline.reports.figures import image_panels
+    from pu_diffusion_pipeline.reports.interactive import interactive_panels
+
+    return image_panels(panels, columns), interactive_panels(panels, columns)

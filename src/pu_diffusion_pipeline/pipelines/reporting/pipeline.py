@@ -1,12 +1,10 @@
-"""Tables, figures and the report page over the methods of a run, and the summary of all runs of the benchmark."""
+"""Tables, figures and the report of a run, and the summary of all runs of the benchmark."""
 
-from collections.abc import Callable, Iterable
-from functools import partial, update_wrapper
-from typing import Any
+from collections.abc import Iterable
 
 from kedro.pipeline import Node, Pipeline
 
-from pu_diffusion_pipeline.methods import METHODS
+from pu_diffusion_pipeline.diffusion.methods import METHODS
 from pu_diffusion_pipeline.pipelines.reporting import nodes
 
 
@@ -14,35 +12,37 @@ def create_summary_pipeline(after: Iterable[str] = ()) -> Pipeline:
     """From the metrics of every finished run of the benchmark to `runs` and `summary`.
 
     Args:
-        after: data sets that must be there before the runs are gathered.
+        after: methods whose metrics must be there before the runs are gathered.
     """
-    return Pipeline(
-        [
-            Node(
-                nodes.summarize_runs,
-                ["all_metrics", "parameters", *after],
-                ["runs", "summary", "summary_markdown"],
-                name="summarize_runs",
-            )
-        ]
+    summarize = Node(
+        nodes.summarize_runs,
+        {
+            "all_metrics": "all_metrics",
+            "comparable": "params:comparable",
+            "paper_row": "params:paper_row",
+            "reporting": "params:reporting",
+            **of_each(after, "metrics"),
+        },
+        ["runs", "summary", "summary_markdown"],
+        name="summarize_runs",
     )
+    return Pipeline([summarize])
 
 
 def create_figure1_pipeline() -> Pipeline:
     """Figure 1 of the paper, from saved sets and samples."""
-    return Pipeline(
-        [
-            Node(
-                nodes.draw_figure1,
-                [
-                    *("unlabeled_images", "labeled_sensitive_images", "oracle_unlabeled"),
-                    *("unsupervised.samples", "pu.samples", "unsupervised.judgements", "pu.judgements"),
-                ],
-                ["figure1", "figure1_svg", "figure1_interactive"],
-                name="draw_figure1",
-            )
-        ]
+    figure = Node(
+        nodes.draw_figure1,
+        {
+            "unlabeled": "unlabeled_images",
+            "labeled_sensitive": "labeled_sensitive_images",
+            "oracle_unlabeled": "oracle_unlabeled",
+            **results_of(["unsupervised", "pu"], "samples", "judgements"),
+        },
+        ["figure1", "figure1_interactive"],
+        name="draw_figure1",
     )
+    return Pipeline([figure])
 
 
 def create_figure4_pipeline() -> Pipeline:
@@ -50,7 +50,7 @@ def create_figure4_pipeline() -> Pipeline:
     figure = Node(
         nodes.draw_figure4,
         ["runs", "class_prior", "oracle_unlabeled"],
-        ["figure4", "figure4_svg", "figure4_interactive"],
+        ["figure4", "figure4_interactive"],
         name="draw_figure4",
     )
     return create_summary_pipeline() + Pipeline([figure])
@@ -60,48 +60,61 @@ def create_pipeline(methods: Iterable[str]) -> Pipeline:
     """From each method's metrics, samples and curves to the report."""
     methods = list(methods)
     trained = [name for name in methods if METHODS[name].trains]
-
-    def each(artifact: str, names: list[str] = methods) -> list[str]:
-        return [f"{name}.{artifact}" for name in names]
-
-    report = Pipeline(
-        [
-            Node(
-                nodes.tabulate_metrics,
-                ["parameters", *each("metrics")],
-                ["comparison", "comparison_markdown"],
-                name="tabulate_metrics",
-            ),
-            Node(
-                nodes.draw_samples,
-                [*each("samples"), *each("judgements")],
-                ["samples_figure", "samples_figure_svg", "samples_figure_interactive"],
-                name="draw_samples",
-            ),
-            Node(
-                _of(nodes.draw_curves, methods=trained),
-                each("training_history", trained),
-                "curves_figure",
-                name="draw_curves",
-            ),
-            Node(
-                _of(nodes.render_report, methods=methods),
-                [
-                    *("comparison", "summary", "class_prior", "class_prior_methods", "class_prior_scores"),
-                    *("oracle_unlabeled", "judge_report", "parameters"),
-                    *each("metrics"),
-                    *each("samples"),
-                    *each("judgements"),
-                    *each("training_history", trained),
-                    *each("training_manifest", trained),
-                ],
-                "report",
-                name="render_report",
-            ),
-        ]
+    tables = Node(
+        nodes.tabulate_metrics,
+        {"benchmark": "params:benchmark", **of_each(methods, "metrics")},
+        ["comparison", "comparison_markdown"],
+        name="tabulate_metrics",
     )
-    return report + create_summary_pipeline(each("metrics"))
+    samples = Node(
+        nodes.draw_samples,
+        results_of(methods, "samples", "judgements"),
+        ["samples_figure", "samples_figure_interactive"],
+        name="draw_samples",
+    )
+    curves = Node(
+        nodes.draw_curves,
+        of_each(trained, "training_history"),
+        "curves_figure",
+        name="draw_curves",
+    )
+    page = create_page_pipeline(methods, trained)
+    return Pipeline([tables, samples, curves]) + create_summary_pipeline(after=methods) + page
 
 
-def _of(node: Callable[..., Any], methods: list[str]) -> Callable[..., Any]:
-    return update_wrapper(partial(node, methods=methods), node)
+def create_page_pipeline(methods: Iterable[str], trained: Iterable[str]) -> Pipeline:
+    """The report as an HTML page; the methods that are `trained` have training curves."""
+    class_prior = Node(
+        nodes.render_class_prior,
+        ["class_prior", "class_prior_methods", "class_prior_scores", "oracle_unlabeled"],
+        "class_prior_section",
+        name="render_class_prior",
+    )
+    report = Node(
+        nodes.render_report,
+        {
+            "comparison": "comparison",
+            "summary": "summary",
+            "paper_row": "params:paper_row",
+            "reporting": "params:reporting",
+            "judge_report": "judge_report",
+            "class_prior_section": "class_prior_section",
+            **results_of(methods, "metrics", "samples", "judgements"),
+            **results_of(trained, "training_history", "training_manifest"),
+        },
+        "report",
+        name="render_report",
+    )
+    return Pipeline([class_prior, report])
+
+
+def of_each(methods: Iterable[str], artifact: str) -> dict[str, str]:
+    """Inputs of a node that needs one artifact of each method: `{"pu": "pu.metrics"}`."""
+    return {name: f"{name}.{artifact}" for name in methods}
+
+
+def results_of(methods: Iterable[str], *artifacts: str) -> dict[str, str]:
+    """Inputs of a node that needs several of each: `{"pu__samples": "pu.samples", ...}`."""
+    return {
+        f"{name}__{artifact}": f"{name}.{artifact}" for name in methods for artifact in artifacts
+    }

@@ -4,19 +4,22 @@ from kedro.pipeline import Node, Pipeline
 
 from pu_diffusion_pipeline.pipelines.sampling import nodes
 
+PARAMETERS = ["params:sampling", "params:compute", "params:data.num_conditions", "params:seed"]
+
 
 def create_pipeline(name: str, trains: bool) -> Pipeline:
-    """From `<method>.model`, or `initial_model` for a method that does not train, to `<method>.samples`."""
+    """From `<method>.model`, or `initial_model` for one that does not train, to its samples."""
     sample = Pipeline(
         [
             Node(
                 nodes.sample_model,
-                ["model", "training_manifest", "parameters"],
+                ["model", "training_manifest", *PARAMETERS],
                 "samples",
                 name="sample_model",
             )
         ]
     )
     grouped = Pipeline(sample, namespace="sampling", prefix_datasets_with_namespace=False)
-    start = {} if trains else {"model": "initial_model", "training_manifest": "initial_manifest"}
-    return Pipeline(grouped, namespace=name, inputs=start)
+    start = {"model": "initial_model", "training_manifest": "initial_manifest"}
+    inputs = {} if trains else start
+    return Pipeline(grouped, namespace=name, inputs=inputs, parameters=set(PARAMETERS))

@@ -1,26 +1,42 @@
 """Train one method; instantiated once for each, in a namespace of its name."""
 
+from collections.abc import Callable
 from functools import partial, update_wrapper
 
 from kedro.pipeline import Node, Pipeline
 
-from pu_diffusion_pipeline.methods import Method
+from pu_diffusion_pipeline.diffusion.methods import Method
 from pu_diffusion_pipeline.pipelines.training import nodes
+
+SETS = ("unlabeled", "labeled_sensitive", "labeled_normal")
+SECTIONS = ("training", "objective", "compute", "seed")
+WATCHED_SECTIONS = ("watch", "sampling", "evaluation")
 
 
 def create_initial_pipeline() -> Pipeline:
     """`initial_model`, where every method starts."""
-    outputs = ["initial_model", "initial_manifest"]
-    return Pipeline([Node(nodes.initialize_denoiser, "parameters", outputs, name="initialize_denoiser")])
+    sections = ("pretrained", "denoiser", "noise", "data", "seed")
+    return Pipeline(
+        [
+            Node(
+                nodes.initialize_denoiser,
+                _parameters(sections),
+                ["initial_model", "initial_manifest"],
+                name="initialize_denoiser",
+            )
+        ]
+    )
 
 
 def create_pretraining_pipeline() -> Pipeline:
     """`base_model`, a stand-in for a published model."""
+    sections = ("pretraining", "denoiser", "noise", "objective", "compute", "data")
+    inputs = {"judge_images": "judge_images", "checkpoints": "base_checkpoints"}
     return Pipeline(
         [
             Node(
                 nodes.pretrain_denoiser,
-                ["judge_images", "base_checkpoints", "parameters"],
+                {**inputs, **_parameters(sections)},
                 ["base_model", "base_manifest"],
                 name="pretrain_denoiser",
             )
@@ -28,24 +44,47 @@ def create_pretraining_pipeline() -> Pipeline:
     )
 
 
-def create_pipeline(name: str, method: Method) -> Pipeline:
-    """From the training sets and `initial_model` to `<method>.model`, `.training_history` and `.training_manifest`."""
-    inputs = {
-        "unlabeled": "unlabeled_images",
-        "labeled_sensitive": "labeled_sensitive_images",
-        "initial_model": "initial_model",
-    }
-    if method.uses_beta:
-        inputs["beta"] = "beta"
-    if "labeled_normal" in method.sets:
-        inputs["labeled_normal"] = "labeled_normal_images"
-    if method.is_reference:
-        inputs["unlabeled"] = "oracle_images"
+def create_pipeline(name: str, method: Method, is_watched: bool) -> Pipeline:
+    """From the training sets and `initial_model` to `<method>.model` with history and manifest.
+
+    Args:
+        name: the method's name.
+        method: what it looks at.
+        is_watched: whether the judge looks at samples while training goes on.
+    """
+    shared = _shared_inputs(method)
+    sections = _parameters(SECTIONS)
+    function: Callable[..., object] = nodes.train_denoiser
+    own = {"checkpoints": "checkpoints"}
+    if is_watched:
+        function = nodes.train_watched_denoiser
+        shared |= {"judge": "judge", "reference_features": "reference_features"}
+        sections |= _parameters(WATCHED_SECTIONS)
+        own["watch_folder"] = "watch"
     train = Node(
-        update_wrapper(partial(nodes.train_denoiser, method=name), nodes.train_denoiser),
-        {**inputs, "checkpoints": "checkpoints", "watch": "watch", "parameters": "parameters"},
+        update_wrapper(partial(function, method=name), function),
+        {**shared, **own, **sections},
         ["model", "training_history", "training_manifest"],
-        name="train_denoiser",
+        name=function.__name__,
     )
     grouped = Pipeline([train], namespace="training", prefix_datasets_with_namespace=False)
-    return Pipeline(grouped, namespace=name, inputs=set(inputs.values()))
+    return Pipeline(
+        grouped, namespace=name, inputs=set(shared.values()), parameters=set(sections.values())
+    )
+
+
+def _shared_inputs(method: Method) -> dict[str, str]:
+    """Argument to data set, of what the methods share."""
+    inputs = {"initial_model": "initial_model"}
+    inputs |= {name: f"{name}_images" for name in SETS[:2]}
+    if "labeled_normal" in method.sets:
+        inputs["labeled_normal"] = "labeled_normal_images"
+    if method.uses_beta:
+        inputs["beta"] = "beta"
+    if method.is_reference:
+        inputs["unlabeled"] = "oracle_images"
+    return inputs
+
+
+def _parameters(sections: tuple[str, ...]) -> dict[str, str]:
+    return {section: f"params:{section}" for section in sections}

@@ -1,0 +1,65 @@
+"""A Matplotlib figure, saved in several formats beside one another."""
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kedro.io import AbstractDataset, DatasetError
+
+from pu_diffusion_pipeline.atomic_write import atomic_write
+from pu_diffusion_pipeline.datasets.previews import ImagePreview
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class FigureDataset(AbstractDataset["Figure", None]):
+    """Saves a figure; it cannot be loaded.
+
+    Args:
+        filepath: of the picture; for each format its suffix is replaced.
+        formats: as Matplotlib names them.
+        dpi: pixels per inch of formats that have pixels.
+        metadata: for kedro-viz.
+    """
+
+    def __init__(
+        self,
+        *,
+        filepath: str,
+        formats: Sequence[str] = ("png", "svg"),
+        dpi: int = 140,
+        metadata: dict[str, object] | None = None,
+    ) -> None:
+        self.filepath = Path(filepath)
+        self._formats = tuple(formats)
+        self._dpi = dpi
+        self.metadata = metadata
+
+    def load(self) -> None:
+        """Not possible: a picture does not hold its figure.
+
+        Raises:
+            DatasetError: always.
+        """
+        raise DatasetError(f"{self.filepath} holds pictures of a figure, which cannot be loaded")
+
+    def save(self, data: "Figure") -> None:
+        """Write the figure in each format, or leave the old files."""
+        for kind in self._formats:
+            with atomic_write(self._file(kind)) as temporary:
+                data.savefig(temporary, format=kind, dpi=self._dpi)
+
+    def preview(self) -> ImagePreview:
+        """The PNG, for kedro-viz."""
+        return ImagePreview(base64.b64encode(self._file("png").read_bytes()).decode())
+
+    def _file(self, kind: str) -> Path:
+        return self.filepath.with_suffix(f".{kind}")
+
+    def _exists(self) -> bool:
+        return all(self._file(kind).is_file() for kind in self._formats)
+
+    def _describe(self) -> dict[str, object]:
+        return {"filepath": str(self.filepath), "formats": self._formats}

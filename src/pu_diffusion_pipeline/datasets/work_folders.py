@@ -1,0 +1,77 @@
+"""Folders that are not saved as a whole: nodes or other runs write there, file by file.
+
+They need not exist before a run, so `hooks.CheckFiles` does not ask for them.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from kedro.io.core import AbstractDataset
+from kedro.utils import load_obj
+
+from pu_diffusion_pipeline.errors import InvalidInput
+
+
+class WorkFolderDataset(AbstractDataset[None, Any]):
+    """Gives a node a folder to work in, such as the one with the resume states of a training.
+
+    Args:
+        filepath: the folder.
+        type_: what the node is given: this class, called with the folder's path.
+        metadata: for kedro-viz and for claims (`experiment/claims.py`).
+    """
+
+    def __init__(
+        self,
+        *,
+        filepath: str,
+        type_: str = "pathlib.Path",
+        metadata: dict[str, object] | None = None,
+    ) -> None:
+        self.filepath = Path(filepath)
+        self._type = type_
+        self.metadata = metadata
+
+    def load(self) -> Any:
+        """The folder as the node wants it; nothing is read."""
+        return load_obj(self._type)(str(self.filepath))
+
+    def save(self, data: None) -> None:
+        """Not used: who works in the folder writes there."""
+        raise NotImplementedError(f"{type(self).__name__} is not saved by the pipeline")
+
+    def _exists(self) -> bool:
+        return self.filepath.is_dir()
+
+    def _describe(self) -> dict[str, object]:
+        return {"filepath": str(self.filepath)}
+
+
+class RunRecordsDataset(WorkFolderDataset):
+    """The metrics of every finished run of a benchmark.
+
+    kedro-datasets' PartitionedDataset cannot stand here: a pipeline that makes the first partition
+    cannot read it.
+
+    Args:
+        filepath: the folder with `<method>/<run>/metrics.json`.
+        metadata: for kedro-viz.
+    """
+
+    def __init__(self, *, filepath: str, metadata: dict[str, object] | None = None) -> None:
+        super().__init__(filepath=filepath, metadata=metadata)
+
+    def load(self) -> dict[str, dict[str, object]]:
+        """Run (`<method>/<run>`) to its record, as they are now."""
+        folder = self.filepath
+        records = {}
+        for path in sorted(folder.glob("*/*/metrics.json")):
+            try:
+                record = json.loads(path.read_text())
+            except ValueError as error:
+                raise InvalidInput(
+                    f"{path} is damaged ({error}); delete it and evaluate that run again"
+                ) from error
+            records[path.parent.relative_to(folder).as_posix()] = record
+        return records

@@ -1,0 +1,1 @@
+"""What a run is: its parameters, its method, its identity, the commands that make it."""

@@ -1,0 +1,77 @@
+"""The `kedro run` commands that make a run: one spelling for messages, reports and reproduction."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from pu_diffusion_pipeline.diffusion.methods import DEFAULT_METHODS, METHODS
+from pu_diffusion_pipeline.reports.runs import missing_runs
+
+DEFAULT_BENCHMARK = "digits_even"
+
+
+def pipelines_of(method: str) -> list[str]:
+    """The pipelines that train, sample and evaluate a method."""
+    stages = ["train", "sample", "evaluate"] if METHODS[method].trains else ["sample", "evaluate"]
+    return [f"{stage}_{method}" for stage in stages]
+
+
+def kedro_run(
+    benchmark: str, pipelines: Sequence[str], parameters: Mapping[str, object]
+) -> list[str]:
+    """Arguments of `kedro run`.
+
+    Args:
+        benchmark: the environment; `DEFAULT_BENCHMARK` needs none.
+        pipelines: their names.
+        parameters: overrides, nested or flat.
+    """
+    arguments = ["run"]
+    if benchmark != DEFAULT_BENCHMARK:
+        arguments.append(f"--env={benchmark}")
+    arguments.append(f"--pipelines={','.join(pipelines)}")
+    if parameters:
+        given = [f"{name}:{_spell(value)}" for name, value in flat(parameters).items()]
+        arguments.append(f"--params={','.join(given)}")
+    return arguments
+
+
+def missing_commands(
+    runs: pd.DataFrame, comparable: Mapping[str, Mapping[str, object]]
+) -> list[str]:
+    """Commands that make the runs which a full table of the benchmark still needs.
+
+    A full table has every default method, and the pre-trained model if there is one, with every
+    seed that some run has.
+
+    Args:
+        runs: `runs.select_runs`.
+        comparable: method to the flat parameters that its metrics depend on.
+    """
+    pretrained = ["pretrained"] if comparable["pu"].get("pretrained") else []
+    methods = [*pretrained, *DEFAULT_METHODS]
+    seeds = sorted(set(runs["seed"]))
+    commands = []
+    for method, seed in missing_runs(runs, methods, seeds, comparable["pu"]["beta"]):
+        asked = comparable[method]
+        given = {"seed": seed, **({"beta": asked["beta"]} if "beta" in asked else {})}
+        arguments = kedro_run(str(asked["benchmark"]), pipelines_of(method), given)
+        commands.append(" ".join(["kedro", *arguments]))
+    return commands
+
+
+def flat(parameters: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    """`{"a": {"b": 1}}` to `{"a.b": 1}`."""
+    found: dict[str, object] = {}
+    for name, value in parameters.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value
+    return found
+
+
+def _spell(value: object) -> str:
+    """As YAML reads it: null, true and lists are spelled as in JSON."""
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,193 @@
+"""The typed form of parameters.yml: the options of every room, and what they must agree on."""
+
+import difflib
+import typing
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import ErrorDetails
+
+from pu_diffusion_pipeline.diffusion.methods import METHODS
+from pu_diffusion_pipeline.diffusion.options import (
+    ComputeOptions,
+    DenoiserOptions,
+    NoiseOptions,
+    ObjectiveOptions,
+    SamplingOptions,
+)
+from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.images.options import DataOptions
+from pu_diffusion_pipeline.metrics.options import EvaluationOptions, JudgeOptions
+from pu_diffusion_pipeline.options import (
+    NEUTRAL,
+    Artifact,
+    Brings,
+    Fraction,
+    Options,
+    left_out_at,
+    matters_if,
+    single_message,
+)
+from pu_diffusion_pipeline.positive_unlabeled.options import ClassPriorOptions
+from pu_diffusion_pipeline.reports.options import PaperRow, ReportingOptions
+from pu_diffusion_pipeline.training.options import (
+    PretrainingOptions,
+    TrainingOptions,
+    WatchOptions,
+)
+
+ONE_LENGTH = {"num_steps": None, "num_epochs": None}
+
+
+def _seed_matters(artifact: Artifact) -> bool:
+    if artifact.stage == "initial":
+        return artifact.values["pretrained"] is None
+    return artifact.stage != "comparable"
+
+
+def _uses_beta(artifact: Artifact) -> bool:
+    return artifact.method is not None and METHODS[artifact.method].uses_beta
+
+
+def _with_beta(artifact: Artifact) -> tuple[str, ...]:
+    is_estimated = isinstance(artifact.values["beta"], str)
+    return ("class_prior",) if is_estimated and _uses_beta(artifact) else ()
+
+
+def _builds_a_denoiser(artifact: Artifact) -> bool:
+    """A pre-trained model brings its own."""
+    return artifact.stage == "base" or artifact.values["pretrained"] is None
+
+
+def _trains(artifact: Artifact) -> bool:
+    return artifact.method is None or METHODS[artifact.method].trains
+
+
+def _keeps_the_best(artifact: Artifact) -> bool:
+    """Else watching a training changes nothing in it."""
+    return artifact.values["watch.keep"] == "best"
+
+
+def _with_watch(artifact: Artifact) -> tuple[str, ...]:
+    """They decide which look is the best."""
+    return ("sampling", "judge", "evaluation") if _keeps_the_best(artifact) else ()
+
+
+class Parameters(Options):
+    """All of parameters.yml."""
+
+    benchmark: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+    seed: Annotated[int, Field(ge=0, lt=2**32), matters_if(_seed_matters)]
+    beta: Annotated[
+        Fraction | Literal["estimated", "upper"],
+        single_message("must be a number in [0, 1), 'estimated' or 'upper'"),
+        matters_if(_uses_beta),
+        Brings(_with_beta),
+    ]
+    pretrained: Annotated[str | None, left_out_at(None)]
+    paper_row: Annotated[PaperRow | None, NEUTRAL]
+    compute: ComputeOptions
+    data: DataOptions
+    class_prior: ClassPriorOptions
+    denoiser: Annotated[DenoiserOptions, matters_if(_builds_a_denoiser)]
+    noise: NoiseOptions
+    objective: Annotated[ObjectiveOptions, matters_if(_trains)]
+    training: Annotated[TrainingOptions, matters_if(_trains)]
+    pretraining: PretrainingOptions | None
+    watch: Annotated[
+        WatchOptions, matters_if(_trains), matters_if(_keeps_the_best), Brings(_with_watch)
+    ]
+    sampling: SamplingOptions
+    judge: JudgeOptions
+    evaluation: EvaluationOptions
+    reporting: ReportingOptions
+
+    @field_validator("pretraining", mode="before")
+    @classmethod
+    def _rest_from_training(cls, value: object, info: ValidationInfo) -> object:
+        """What `pretraining` does not say is as in `training`."""
+        if not isinstance(value, Mapping):
+            return value
+        training = info.data.get("training")
+        if training is None:  # it has errors of its own: they are enough
+            return None
+        length = ONE_LENGTH if value.keys() & ONE_LENGTH.keys() else {}
+        return {**training.model_dump(), **length, **value}
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> "Parameters":
+        smallest = 2 ** (len(self.denoiser.block_out_channels) - 1)
+        if self.data.image_size % smallest:
+            raise ValueError(
+                f"data.image_size must be a multiple of {smallest} for this denoiser's levels"
+            )
+        self._batches_hold_labeled_images()
+        if self.watch.every is None and self.watch.keep != "last":
+            raise ValueError(
+                f"watch.keep {self.watch.keep} needs watch.every, the steps between two looks"
+            )
+        if self.sampling.num_steps > self.noise.num_train_timesteps:
+            raise ValueError("sampling.num_steps must not be above noise.num_train_timesteps")
+        smaller = min(self.sampling.num_images, self.data.counts.test)
+        if self.evaluation.kid_subset_size > smaller:
+            raise ValueError(
+                f"evaluation.kid_subset_size must be at most {smaller}, the smaller of"
+                " sampling.num_images and data.counts.test,"
+                f" got {self.evaluation.kid_subset_size}"
+            )
+        return self
+
+    def _batches_hold_labeled_images(self) -> None:
+        counts, size = self.data.counts, self.training.batch_size
+        union = counts.unlabeled_normal + counts.unlabeled_sensitive + counts.labeled_sensitive
+        needed = -(-union // counts.labeled_sensitive)
+        if self.training.batches == "mixed" and size < needed:
+            raise ValueError(
+                f"training.batch_size must be at least {needed} with mixed batches, or most hold no"
+                f" image of S (one in {needed} images is); write training.batches: stratified for"
+                f" smaller ones, got {size}"
+            )
+
+
+def load_parameters(raw: Mapping[str, object]) -> Parameters:
+    """Check a parameters mapping; sections may be mappings or options.
+
+    Raises:
+        InvalidInput: with one line for every unknown, missing or out-of-range parameter.
+    """
+    try:
+        return Parameters.model_validate(raw)
+    except ValidationError as error:
+        lines = [_describe(item) for item in error.errors()]
+    raise InvalidInput("Bad parameters:\n" + "\n".join(f"  {line}" for line in lines))
+
+
+def _describe(item: ErrorDetails) -> str:
+    location = [str(part) for part in item["loc"]]
+    name = ".".join(location)
+    if item["type"] == "extra_forbidden":
+        return f"{name}: unknown parameter; {_known(location)}"
+    message = item["msg"].removeprefix("Value error, ")
+    is_section = isinstance(item["input"], Mapping | Options)
+    got = "" if is_section or item["type"] == "missing" else f" (got {item['input']!r})"
+    return f"{name}: {message}{got}" if name else f"{message}{got}"
+
+
+def _known(location: list[str]) -> str:
+    known = _section_fields(location[:-1])
+    close = difflib.get_close_matches(location[-1], known, n=1)
+    if close:
+        return f"did you mean {'.'.join([*location[:-1], close[0]])}?"
+    return f"known: {', '.join(known)}"
+
+
+def _section_fields(location: list[str]) -> list[str]:
+    section: type[Options] = Parameters
+    for part in location:
+        annotation = section.model_fields[part].annotation
+        candidates = (annotation, *typing.get_args(annotation))  # a section, or a section or None
+        section = next(
+            one for one in candidates if isinstance(one, type) and issubclass(one, Options)
+        )
+    return list(section.model_fields)

@@ -1,0 +1,80 @@
+"""What the nodes of a run need of the parameters, checked before the first one runs."""
+
+from collections.abc import Callable, Iterable
+
+from pu_diffusion_pipeline.diffusion.methods import METHODS
+from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.experiment.parameters import Parameters
+
+Requirement = Callable[[Parameters], str | None]  # what is wrong, or None
+
+
+def _pretraining(parameters: Parameters) -> str | None:
+    if parameters.pretraining is not None:
+        return None
+    return (
+        f"pretraining is null in benchmark {parameters.benchmark}; "
+        "conf/finetune/parameters.yml has an example"
+    )
+
+
+def _pretrained(parameters: Parameters) -> str | None:
+    if parameters.pretrained is not None:
+        return None
+    return (
+        "pretrained is null: this benchmark starts from random weights, there is nothing to sample"
+    )
+
+
+def _given_beta(parameters: Parameters) -> str | None:
+    if not isinstance(parameters.beta, str):
+        return None
+    return (
+        f"beta is {parameters.beta}, but these pipelines take a number: add .estimated to their "
+        "names, or run them through `kedro run`, which does"
+    )
+
+
+def _nobody_watches(parameters: Parameters) -> str | None:
+    if parameters.watch.every is None:
+        return None
+    return (
+        "watch.every is set, but these pipelines do not watch: add .watched to their names, or "
+        "run them through `kedro run`, which does"
+    )
+
+
+def _labeled_normal(parameters: Parameters) -> str | None:
+    if parameters.data.counts.labeled_normal:
+        return None
+    needing = [name for name, method in METHODS.items() if "labeled_normal" in method.sets]
+    return f"data.counts.labeled_normal is 0; method {needing[0]} needs labeled normal images"
+
+
+REQUIREMENTS: dict[str, Requirement] = {
+    "pretrain_denoiser": _pretraining,
+    "pretrained.sampling.sample_model": _pretrained,
+    "use_given_beta": _given_beta,
+    "training.train_denoiser": _nobody_watches,
+    **{
+        f"{name}.training": _labeled_normal
+        for name, method in METHODS.items()
+        if "labeled_normal" in method.sets
+    },
+}
+
+
+def refuse_unmet(nodes: Iterable[str], parameters: Parameters) -> None:
+    """Refuse a run whose nodes cannot work with these parameters.
+
+    Args:
+        nodes: names of the nodes, with their namespaces.
+        parameters: of the run.
+
+    Raises:
+        InvalidInput: the first requirement that is not met.
+    """
+    names = [f".{node}." for node in nodes]
+    for key, requirement in REQUIREMENTS.items():
+        if any(f".{key}." in name for name in names) and (message := requirement(parameters)):
+            raise InvalidInput(message)

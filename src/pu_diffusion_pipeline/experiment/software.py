@@ -1,0 +1,42 @@
+"""The software that made an artifact: the revision of the code, the versions of packages."""
+
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+# Those that shape results.
+PACKAGES = (
+    "accelerate",
+    "diffusers",
+    "kedro",
+    "numpy",
+    "pu_diffusion_pipeline",
+    "scikit-learn",
+    "torch",
+    "torch-fidelity",
+    "torchvision",
+)
+
+
+def software() -> dict[str, object]:
+    """`git_revision`, None outside a repository, and `versions` of `PACKAGES`."""
+    return {
+        "git_revision": _git_revision(),
+        "versions": {package: _version(package) for package in PACKAGES},
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # the project itself may run uninstalled, from src/
+        return "not installed"
+
+
+def _git_revision() -> str | None:
+    here = str(Path(__file__).parent)
+    command = ["git", "-C", here, "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

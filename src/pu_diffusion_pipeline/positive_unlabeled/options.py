@@ -1,0 +1,21 @@
+"""Options of the class-prior estimation."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pu_diffusion_pipeline.options import Options, Positive, left_out_at, one_of
+from pu_diffusion_pipeline.positive_unlabeled.score_models import SCORE_MODELS
+
+
+class ClassPriorOptions(Options):
+    """Estimation of the share of sensitive images in U."""
+
+    model: Annotated[str, one_of(("auto", *SCORE_MODELS))]
+    encoder: Annotated[str | None, left_out_at(None)]
+    folds: Annotated[int, Field(ge=2)] | Literal["auto"]
+    repeats: Positive
+    num_components: Positive
+    num_epochs: Positive
+    delta: Annotated[float, Field(gt=0, lt=1)]
+    num_resamples: Positive

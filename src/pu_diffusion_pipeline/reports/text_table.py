@@ -1,0 +1,78 @@
+"""A table for readers: text cells, some of them bold, with a title and a caption."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """A table for readers.
+
+    Attributes:
+        rows: the cells, all text.
+        bold: (row number, column) of the bold cells.
+        title: above the table.
+        caption: below the table.
+    """
+
+    rows: pd.DataFrame
+    bold: frozenset[tuple[int, str]] = frozenset()
+    title: str = ""
+    caption: str = ""
+
+    def cells(self) -> list[list[tuple[str, bool]]]:
+        """For each row its cells: text, and whether it is bold."""
+        return [
+            [(text, (number, column) in self.bold) for column, text in row.items()]
+            for number, row in enumerate(self.rows.to_dict("records"))
+        ]
+
+    def with_asterisks(self) -> pd.DataFrame:
+        """The rows with bold cells as `**text**`."""
+        marked = [
+            [f"**{text}**" if bold else text for text, bold in cells] for cells in self.cells()
+        ]
+        return pd.DataFrame(marked, columns=self.rows.columns)
+
+    def to_markdown(self) -> str:
+        """The title, the table and the caption; an empty line between them."""
+        parts = (self.title, markdown_table(self.with_asterisks()), self.caption)
+        return "\n\n".join(part for part in parts if part)
+
+    def to_json(self) -> str:
+        """For `from_json`."""
+        return json.dumps(
+            {
+                "title": self.title,
+                "columns": list(self.rows.columns),
+                "rows": self.rows.to_numpy().tolist(),
+                "bold": sorted(self.bold),
+                "caption": self.caption,
+            },
+            indent=1,
+            ensure_ascii=False,
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> "TextTable":
+        """Read what `to_json` gave."""
+        content = json.loads(text)
+        return cls(
+            rows=pd.DataFrame(content["rows"], columns=content["columns"]),
+            bold=frozenset((number, column) for number, column in content["bold"]),
+            title=content["title"],
+            caption=content["caption"],
+        )
+
+
+def markdown_table(text: pd.DataFrame) -> str:
+    """A frame of text as a Markdown table."""
+    rows = [text.columns, ["---"] * len(text.columns), *text.itertuples(index=False)]
+    return "\n".join(_markdown_row(row) for row in rows)
+
+
+def _markdown_row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"

@@ -1,0 +1,56 @@
+"""The Kedro session: the pipelines that a user names, in the form that the parameters ask for."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from kedro.framework.project import pipelines
+from kedro.framework.session import KedroSession
+
+from pu_diffusion_pipeline.config_loader import ProjectConfigLoader
+from pu_diffusion_pipeline.experiment.parameters import Parameters
+from pu_diffusion_pipeline.pipeline_registry import ESTIMATED, WATCHED
+
+
+class ExperimentSession(KedroSession):
+    """A session whose pipelines depend on parameters (docs/decisions/0008).
+
+    A Kedro DAG is static, but `beta: estimated` needs the class prior and a given beta does not,
+    and `watch.every` needs the judge. All forms are registered; this chooses.
+    """
+
+    def run(
+        self,
+        pipeline_name: str | None = None,
+        pipeline_names: list[str] | None = None,
+        *args: Any,
+        **options: Any,
+    ) -> dict[str, Any]:
+        """Run the pipelines; arguments as for `KedroSession.run`."""
+        names = pipeline_names or [pipeline_name or "__default__"]
+        loader = self.load_context().config_loader
+        assert isinstance(loader, ProjectConfigLoader)
+        chosen = variants(names, loader.final_parameters())
+        return super().run(None, chosen, *args, **options)
+
+
+def variants(names: Iterable[str], parameters: Parameters) -> list[str]:
+    """The registered form of each pipeline for these parameters.
+
+    Args:
+        names: the pipelines as users name them.
+        parameters: of the run.
+    """
+    pipelines.set_requested(None)
+    known = set(pipelines)
+    return [_variant(name, parameters, known) for name in names]
+
+
+def _variant(name: str, parameters: Parameters, known: set[str]) -> str:
+    asked = {
+        ESTIMATED: isinstance(parameters.beta, str),
+        WATCHED: parameters.watch.every is not None,
+    }
+    for suffix, is_asked in asked.items():
+        if is_asked and name + suffix in known:
+            name += suffix
+    return name

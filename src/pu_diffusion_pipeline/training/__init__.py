@@ -1,0 +1,1 @@
+"""Training of a denoiser: batches, gradients, the loop and its observers, jobs."""

@@ -1,0 +1,186 @@
+"""Resume states of one training: written atomically, checked on reading, claimed by one run.
+
+The folder is claimed before the first step: a run on other data or through other code is refused
+there, before any work. Resume states are local and disposable; what is shared is the model's
+safetensors folder.
+"""
+
+import errno
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypedDict
+
+import torch
+from torch import Tensor
+
+from pu_diffusion_pipeline.atomic_write import atomic_write
+from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.training.code_identity import differing_modules
+
+log = logging.getLogger(__name__)
+
+KEPT = 2  # the newest two: if the newest is damaged, the run goes on from the one before
+MOST_NAMED = 5  # modules in a message
+
+
+class State(TypedDict, total=False):
+    """What a resumed training needs; of a finished one only the first four and `finished`."""
+
+    step: int
+    seconds: float
+    history: list[dict[str, float]]
+    denoiser: dict[str, Tensor]
+    finished: bool
+    precision: str
+    optimizer: dict[str, object]
+    lr_scheduler: dict[str, object]
+    ema: dict[str, object]
+    scaler: dict[str, object] | None
+
+
+class CheckpointStore:
+    """The resume states under one folder."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    def claim(self, data_digest: str, code_digests: dict[str, str]) -> None:
+        """Take the folder for a run, or find that it already is this run's.
+
+        A finished training that other code has made is deleted, to be made anew.
+
+        Raises:
+            InvalidInput: it belongs to a run on other data, or to one that other code began.
+        """
+        path = self.folder / "claim.json"
+        if self._paths():
+            if self._is_ours(path, data_digest, code_digests):
+                return
+            shutil.rmtree(self.folder)
+        claim = {"data_digest": data_digest, "code_digests": code_digests}
+        with atomic_write(path) as temporary:
+            temporary.write_text(json.dumps(claim, indent=1))
+
+    def _is_ours(self, path: Path, data_digest: str, code_digests: dict[str, str]) -> bool:
+        """Whether the states can be gone on with; False for those that are to be made anew."""
+        what = f"The training in {self.folder.parent}"
+        made = _read_claim(path, self.folder)
+        if made["data_digest"] != data_digest:
+            raise InvalidInput(
+                f"{what} was made on other images, or from another initial model, than there are "
+                f"now. {_way_out(self.folder)}"
+            )
+        differing = differing_modules(made["code_digests"], code_digests)
+        if not differing:
+            return True
+        state = self.latest()
+        if state is not None and not state["finished"]:
+            raise InvalidInput(
+                f"{what} was interrupted at step {state['step']} under other code of this package "
+                f"({_named(differing)}). Restore that code to go on. {_way_out(self.folder)}"
+            )
+        log.info(
+            "%s was made by other code of this package (%s): training anew", what, _named(differing)
+        )
+        return False
+
+    def save(self, state: State) -> None:
+        """Write `state`, whose `step` names the file, and drop all but the newest two."""
+        path = self.folder / f"step_{state['step']:08d}.pt"
+        with atomic_write(path) as temporary:
+            _write(state, temporary)
+            sha = _sha256(temporary)
+        with atomic_write(path.with_suffix(".sha256")) as temporary:
+            temporary.write_text(sha)
+        for half in self.folder.glob(".tmp-*"):  # of a process that was killed while writing
+            half.unlink()
+        for old in self._paths()[:-KEPT]:
+            old.unlink()
+            old.with_suffix(".sha256").unlink(missing_ok=True)
+
+    def latest(self) -> State | None:
+        """The newest state that is whole, or None; a damaged one is named in a warning."""
+        for path in reversed(self._paths()):
+            sidecar = path.with_suffix(".sha256")
+            if sidecar.is_file() and sidecar.read_text() == _sha256(path):
+                return torch.load(path, map_location="cpu", weights_only=True)
+            log.warning("Checkpoint %s is damaged and is passed over", path)
+        return None
+
+    def _paths(self) -> list[Path]:
+        return sorted(self.folder.glob("step_*.pt"))
+
+
+class Claim(TypedDict):
+    """What a folder of resume states belongs to."""
+
+    data_digest: str
+    code_digests: dict[str, str]
+
+
+def _read_claim(path: Path, folder: Path) -> Claim:
+    if not path.is_file():
+        raise InvalidInput(
+            f"{folder} holds resume states, but no claim.json says of what. {_way_out(folder)}"
+        )
+    claim = json.loads(path.read_text())
+    if claim.keys() != Claim.__annotations__.keys():
+        raise InvalidInput(
+            f"The training in {folder.parent} was made by an earlier version of this package. "
+            f"{_way_out(folder)}"
+        )
+    return claim
+
+
+def _way_out(folder: Path) -> str:
+    return f"To start over, delete {folder.parent}."
+
+
+def _named(modules: list[str]) -> str:
+    more = len(modules) - MOST_NAMED
+    return ", ".join(modules[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def last_good_checkpoint(store: CheckpointStore | None) -> str:
+    """Its step and folder, for messages; `none` if there is none."""
+    state = None if store is None else store.latest()
+    if store is None or state is None:
+        return "none"
+    return f"step {state['step']} in {store.folder}"
+
+
+@contextmanager
+def go_on_if_disk_is_full(what: str, step: int, store: CheckpointStore | None) -> Iterator[None]:
+    """Warn where the block finds no room on the disk; any other error is raised."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        log.warning(
+            "The %s of step %d could not be written (%s); training goes on. "
+            "Last good checkpoint: %s",
+            what,
+            step,
+            error.strerror,
+            last_good_checkpoint(store),
+        )
+
+
+def _write(state: State, path: Path) -> None:
+    # Given a path, torch's own writer hides why it failed, such as a full disk.
+    with path.open("wb") as file:
+        torch.save(state, file)
+
+
+def _sha256(path: Path) -> str:
+    sha = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            sha.update(block)
+    return sha.hexdigest()

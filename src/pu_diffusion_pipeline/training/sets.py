@@ -1,0 +1,60 @@
+"""The training sets as the loop takes them: arrays in the order of `labels.SETS`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from pu_diffusion_pipeline.digests import digest
+from pu_diffusion_pipeline.images.image_set import ImageSet
+
+if TYPE_CHECKING:
+    from diffusers import UNet2DModel
+
+
+class TrainingSets(NamedTuple):
+    """U, S and, for methods that use them, labeled normal images.
+
+    Attributes:
+        unlabeled: U; for the reference method, its normal part.
+        labeled_sensitive: S; may be empty for methods that do not look at it.
+        labeled_normal: N; None where the method has none.
+    """
+
+    unlabeled: ImageSet
+    labeled_sensitive: ImageSet
+    labeled_normal: ImageSet | None = None
+
+    @property
+    def given(self) -> list[ImageSet]:
+        """The sets that are there."""
+        return [part for part in self if part is not None]
+
+    @property
+    def images(self) -> list[np.ndarray]:
+        """(N, C, H, W) uint8 of every set; an empty array for one that is not there."""
+        none = self.unlabeled.images[:0]
+        return [none if part is None else part.images for part in self]
+
+    @property
+    def conditions(self) -> list[np.ndarray] | None:
+        """(N,) int64 of every set, the condition c (Eq. 20) of each image; None: unconditional."""
+        if self.unlabeled.conditions is None:
+            return None
+        return [_conditions_of(part) for part in self]
+
+    def digest(self, denoiser: UNet2DModel) -> str:
+        """sha256 of what a training starts from: images, conditions, and the initial weights."""
+        images = [part.images for part in self.given]
+        conditions = [part.conditions for part in self.given if part.conditions is not None]
+        weights = [weight.cpu().numpy() for _, weight in sorted(denoiser.state_dict().items())]
+        return digest(*images, *conditions, *weights)
+
+
+def _conditions_of(part: ImageSet | None) -> np.ndarray:
+    if part is None:
+        return np.zeros(0, dtype=np.int64)
+    if part.conditions is None:
+        raise ValueError("either all training sets have conditions or none, got some without")
+    return part.conditions

@@ -1,0 +1,54 @@
+"""One process of a training over several: `torchrun --nproc-per-node=N -m <module> JOB_FOLDER`.
+
+`job.run_job` starts it through torch elastic; a launcher may start it on any number of machines
+that see the job's folder.
+"""
+
+import logging
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+# What torch says in a process when another one has ended.
+GONE = ("Connection closed by peer", "Connection reset by peer")
+
+
+def main(folder: Path) -> int:
+    """Run the job; a user's mistake is written down for the process that started it."""
+    from pu_diffusion_pipeline.training.job import run_saved_job
+    from pu_diffusion_pipeline.training.job_folder import MISTAKES, JobFolder
+    from pu_diffusion_pipeline.training.launch import is_first_process
+
+    end_with_parent()
+    level = logging.INFO if is_first_process() else logging.ERROR
+    logging.basicConfig(level=level, format="%(asctime)s %(message)s")
+    try:
+        run_saved_job(folder)
+    except tuple(MISTAKES.values()) as error:
+        JobFolder(folder).save_mistake(error)
+        return 1
+    except RuntimeError as error:
+        if not any(words in str(error) for words in GONE):
+            raise
+        return 1  # another process has ended; the agent says which
+    return 0
+
+
+def end_with_parent() -> None:
+    """End when the process that started this one has: nobody else would stop it."""
+    parent = os.getppid()
+
+    def wait() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(f"usage: torchrun -m {__spec__.name} JOB_FOLDER")
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,79 @@
+"""A folder belongs to the parameters it was made with."""
+
+from pathlib import Path
+
+import pytest
+
+from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.experiment.claims import Claim, refuse_others
+
+MADE_WITH = {"training.learning_rate": 0.002, "training.adam_betas": [0.9, 0.99], "beta": 0.1}
+
+
+def claim(folder: Path, **changed: object) -> Claim:
+    made_with = {**MADE_WITH, **{name.replace("__", "."): value for name, value in changed.items()}}
+    return Claim(folder / "seed_0", "model", "pu", made_with)
+
+
+def test_the_same_parameters_may_come_back(tmp_path):
+    claim(tmp_path).write()
+    assert claim(tmp_path).recorded() == MADE_WITH
+    refuse_others([claim(tmp_path)])
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"training__learning_rate": 0.5}, r"training\.learning_rate: made with 0\.002, now 0\.5"),
+        ({"beta": None}, r"beta: made with 0\.1, now None"),
+        ({"noise__schedule": "linear"}, r"noise\.schedule: made with None, now 'linear'"),
+    ],
+)
+def test_other_parameters_are_refused_naming_them_the_folder_and_both_ways_out(
+    tmp_path, changed, message
+):
+    claim(tmp_path).write()
+    with pytest.raises(InvalidInput, match=message) as refusal:
+        refuse_others([claim(tmp_path, **changed)])
+    text = str(refusal.value)
+    assert "adam_betas" not in text
+    assert text.startswith(str(tmp_path / "seed_0"))
+    assert "--params" in text
+    assert f"rm -r {tmp_path / 'seed_0'}" in text
+
+
+def test_a_folder_without_a_claim_is_refused_by_name(tmp_path):
+    with pytest.raises(InvalidInput, match="no claim: an earlier version") as refusal:
+        refuse_others([claim(tmp_path)])
+    assert str(tmp_path / "seed_0") in str(refusal.value)
+
+
+def test_many_folders_and_differences_make_one_short_message(tmp_path):
+    claims = []
+    for number in range(30):
+        one = claim(tmp_path / str(number))
+        one.write()
+        changed = {f"training__option_{number}": number}
+        claims.append(claim(tmp_path / str(number), **changed))
+    with pytest.raises(InvalidInput) as refusal:
+        refuse_others(claims)
+    lines = str(refusal.value).splitlines()
+    assert len(lines) <= 11
+    assert "30 folders, such as " in lines[0]
+    assert "  and 22 more" in lines
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"made_with"'])
+def test_a_damaged_claim_is_refused_by_name(tmp_path, content):
+    one = claim(tmp_path)
+    one.write()
+    one.path.write_text(content)
+    with pytest.raises(InvalidInput, match=r"model\.claim\.json is damaged"):
+        one.recorded()
+
+
+def test_two_stages_claim_one_folder_side_by_side(tmp_path):
+    claim(tmp_path).write()
+    other = claim(tmp_path, sampling__num_steps=30)._replace(stage="samples")
+    other.write()
+    refuse_others([claim(tmp_path), other])

@@ -1,0 +1,72 @@
+"""The pipelines that a user names, in the form that the parameters ask for."""
+
+import pytest
+from kedro.framework.project import pipelines
+from kedro.framework.session import KedroSession
+
+from conftest import REPO
+from pu_diffusion_pipeline.config_loader import open_loader
+from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.session import variants
+
+
+def chosen(name: str, **params) -> str:
+    return variants([name], open_loader(REPO / "conf", "test", params).final_parameters())[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "expected"),
+    [
+        ("train_pu", {}, "train_pu"),
+        ("train_pu", {"beta": "estimated"}, "train_pu.estimated"),
+        ("train_pu", {"beta": "upper"}, "train_pu.estimated"),
+        ("train_pu", {"watch": {"every": 2}}, "train_pu.watched"),
+        ("train_pu", {"beta": "upper", "watch": {"every": 2}}, "train_pu.estimated.watched"),
+        ("train_unsupervised", {"beta": "estimated"}, "train_unsupervised"),
+        (
+            "train_unsupervised",
+            {"beta": "estimated", "watch": {"every": 2}},
+            "train_unsupervised.watched",
+        ),
+        ("sample_pu", {"beta": "estimated", "watch": {"every": 2}}, "sample_pu"),
+        ("__default__", {"beta": "estimated"}, "__default__.estimated"),
+    ],
+)
+def test_the_form_of_a_pipeline_follows_from_the_parameters(name, params, expected):
+    assert chosen(name, **params) == expected
+
+
+def names(pipeline: str) -> set[str]:
+    return {node.name for node in pipelines[pipeline].nodes}
+
+
+def test_a_given_beta_needs_no_estimate_and_an_estimated_one_does():
+    assert "estimate_class_prior" not in names("train_pu")
+    assert "estimate_class_prior" in names("train_pu.estimated")
+
+
+def test_the_whole_run_estimates_the_class_prior_for_its_report():
+    assert "estimate_class_prior" in names("__default__")
+
+
+def test_every_form_is_registered_once():
+    for name, pipeline in pipelines.items():
+        twins = [key for key, other in pipelines.items() if set(other.nodes) == set(pipeline.nodes)]
+        assert twins == [name]
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"beta": "estimated"}, r"beta is estimated.*\.estimated"),
+        ({"watch": {"every": 2}}, r"watch\.every is set.*\.watched"),
+    ],
+)
+def test_a_plain_kedro_session_is_told_which_form_to_run(tmp_path, params, message):
+    with (
+        KedroSession.create(
+            tmp_path, conf_source=str(REPO / "conf"), env="test", runtime_params=params
+        ) as session,
+        pytest.raises(InvalidInput, match=message),
+    ):
+        session.run(pipeline_names=["train_pu"])

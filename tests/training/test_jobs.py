@@ -1,0 +1,191 @@
+"""Whole runs whose training is a job in several processes, or is watched.
+
+Jobs without Kedro are tested in `test_run_job.py`.
+"""
+
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from conftest import REPO
+from pu_diffusion_pipeline.errors import InvalidInput
+
+TRAINED = "data/06_models/test/pu/beta_0.1-seed_0"
+
+
+@pytest.fixture
+def split(finished_run, tmp_path) -> Path:
+    """A folder with everything that training needs, and the judge, but no trained model."""
+    shutil.copytree(finished_run / "data", tmp_path / "data")
+    shutil.rmtree(tmp_path / "data/06_models/test/pu")
+    return tmp_path
+
+
+def denoiser(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / TRAINED / "model/unet/diffusion_pytorch_model.safetensors")
+
+
+def losses(folder: Path) -> list[float]:
+    return pd.read_csv(folder / TRAINED / "history.csv")["loss"].tolist()
+
+
+def is_same_training(folder: Path, other: Path) -> bool:
+    assert losses(folder) == pytest.approx(losses(other), rel=1e-4)
+    return True
+
+
+def test_the_node_starts_two_processes_that_train_as_one(split, run, finished_run):
+    run(split, "train_pu", training={"num_processes": 2})
+    assert is_same_training(split, finished_run)
+    assert json.loads((split / TRAINED / "manifest.json").read_text())["num_processes"] == 2
+    assert (
+        sorted(path.name for path in (split / TRAINED / "checkpoints").iterdir() if path.is_dir())
+        == []
+    )
+
+
+def workers(folder: Path) -> list[int]:
+    """Process ids of the workers on a job under the folder."""
+    import psutil
+
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if "pu_diffusion_pipeline.training.worker" in words and str(folder) in words[-1]:
+            found.append(process.pid)
+    return found
+
+
+@pytest.mark.slow
+def test_a_killed_process_stops_all_with_a_clear_error_and_the_run_resumes(split):
+    for name in ("conf", "src", "pyproject.toml", ".telemetry"):
+        source = REPO / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, split / name)
+    options = (
+        "training.num_steps:400,training.log_every:10,training.checkpoint_every:20,"
+        "training.num_processes:2"
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "kedro",
+        "run",
+        "--env=test",
+        "--pipeline=train_pu",
+        f"--params={options}",
+    ]
+    process = subprocess.Popen(
+        command, cwd=split, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        until = time.monotonic() + 120
+        while not list((split / "data/06_models/test/pu").glob("*/checkpoints/step_*.pt")):
+            assert time.monotonic() < until
+            assert process.poll() is None
+            time.sleep(0.05)
+        victims = workers(split)
+        assert len(victims) == 2
+        os.kill(victims[1], signal.SIGKILL)
+        output, _ = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 1
+    assert "was killed (signal 9); the others were stopped (last good checkpoint: step" in " ".join(
+        output.split()
+    )
+    assert "Traceback" not in output
+    assert workers(split) == []
+    again = subprocess.run(command, cwd=split, capture_output=True, text=True, timeout=300)
+    assert again.returncode == 0, again.stdout + again.stderr
+    history = next((split / "data/06_models/test/pu").glob("*num_steps_400*/history.csv"))
+    assert pd.read_csv(history)["step"].tolist() == list(range(10, 401, 10))
+
+
+# --- watching -------------------------------------------------------------------------------------
+
+
+def test_watching_changes_nothing_and_writes_down_what_it_sees(split, run, finished_run):
+    run(split, "train_pu", watch={"every": 2, "num_images": 16, "keep": "all"})
+    for name, weight in denoiser(finished_run).items():
+        assert torch.equal(denoiser(split)[name], weight)
+    folder = split / TRAINED / "watch"
+    looks = pd.read_csv(folder / "looks.csv")
+    assert looks["step"].tolist() == [2, 4, 6]
+    assert looks["non_sensitive_rate"].between(looks["low"], looks["high"]).all()
+    assert (looks["frechet_distance"] > 0).all()
+    pictures = [np.asarray(Image.open(folder / f"step_{step:08d}.png")) for step in (2, 4, 6)]
+    assert not np.array_equal(pictures[0], pictures[2])
+    assert (folder / "curve.png").is_file()
+    last = load_file(folder / "weights/step_00000006.safetensors")
+    for name, weight in denoiser(finished_run).items():
+        assert torch.equal(last[name], weight), (
+            "the last look is at the averaged weights that become the model"
+        )
+
+
+@pytest.mark.parametrize("criterion", ["frechet_distance", "non_sensitive_rate"])
+def test_the_best_look_becomes_the_model(split, run, criterion):
+    run(
+        split,
+        "train_pu",
+        watch={"every": 2, "num_images": 16, "keep": "best", "criterion": criterion},
+    )
+    (folder,) = (split / "data/06_models/test/pu").iterdir()
+    assert "watch.keep_best" in folder.name, "another model, so another folder"
+    looks = pd.read_csv(folder / "watch/looks.csv").set_index("step")[criterion]
+    best = looks.idxmin() if criterion == "frechet_distance" else looks.idxmax()
+    chosen = load_file(folder / f"watch/weights/step_{best:08d}.safetensors")
+    for name, weight in load_file(
+        folder / "model/unet/diffusion_pytorch_model.safetensors"
+    ).items():
+        assert torch.equal(chosen[name], weight)
+
+
+def test_watching_needs_the_judge(split, run):
+    shutil.rmtree(split / "data/06_models/test/judge")
+    with pytest.raises(InvalidInput, match=r"watch\.every needs the judge.*train_classifier"):
+        run(split, "train_pu", watch={"every": 2})
+
+
+def test_keeping_the_best_needs_somebody_who_looks(split, run):
+    with pytest.raises(InvalidInput, match=r"watch\.keep best needs watch\.every"):
+        run(split, "train_pu", watch={"keep": "best"})
+
+
+def test_looks_that_judge_otherwise_choose_another_model(split, session):
+    """With keep best the judge's and the sampler's settings are part of the model's identity."""
+
+    def folder(**params) -> str:
+        with session(split, "test", **params) as opened:
+            return opened.load_context().catalog.get("pu.model").filepath.parent.name
+
+    best = {"every": 2, "keep": "best"}
+    assert folder(watch=best) != folder(watch=best, judge={"seed": 1})
+    assert folder(watch=best) != folder(watch=best, sampling={"num_steps": 5})
+    assert folder(watch={"every": 2}) == folder(judge={"seed": 1}) == folder()
+
+
+def test_reference_features_are_made_once(split, run, caplog, monkeypatch):
+    import pu_diffusion_pipeline.metrics.fidelity as fidelity
+
+    opened = []
+    whole = fidelity._judge_on
+    monkeypatch.setattr(
+        fidelity, "_judge_on", lambda judge, device: opened.append(device) or whole(judge, device)
+    )
+    with caplog.at_level(logging.WARNING):
+        run(split, "evaluate_unsupervised")
+    assert len(opened) == 1, "the samples' features only"
