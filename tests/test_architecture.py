@@ -11,7 +11,7 @@ from conftest import REPO
 PACKAGE = REPO / "src/pu_diffusion_pipeline"
 # Upper layers may import lower ones only; modules of one layer in a tuple may import each other.
 LAYERS = [
-    ("cli", "__main__", "__init__"),  # the package exports names of the library
+    ("cli", "failures", "__main__", "__init__"),  # the package exports names of the library
     ("reproduction",),
     ("settings", "hooks", "session", "pipeline_registry", "config_loader"),
     ("pipelines",),
@@ -27,7 +27,7 @@ LAYERS = [
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 ONLY_IN = {
     "kedro": (
-        *("pipeline_registry", "settings", "hooks", "session", "cli", "__main__"),
+        *("pipeline_registry", "settings", "hooks", "session", "cli", "failures", "__main__"),
         *("config_loader", "pipelines", "datasets"),
     ),
     "diffusers": ("diffusion", "training", "datasets", "pipelines"),

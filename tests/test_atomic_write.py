@@ -1,6 +1,14 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
-from pu_diffusion_pipeline.atomic_write import atomic_write
+import pu_diffusion_pipeline
+from pu_diffusion_pipeline.atomic_write import atomic_write, sweep
+
+SOURCE = str(Path(pu_diffusion_pipeline.__file__).parents[1])
 
 
 def names(folder) -> list[str]:
@@ -114,3 +122,74 @@ def test_two_writers_do_not_share_a_temporary_path(tmp_path):
         other.write_text("other")
     assert final.read_text() == "one"  # the outer block ends last
     assert names(tmp_path) == ["table.csv"]
+
+
+# --- killed processes -----------------------------------------------------------------------------
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from pu_diffusion_pipeline import atomic_write
+
+final, renames = Path(sys.argv[1]), int(sys.argv[2])
+whole = Path.rename
+
+def rename(self, target):
+    global renames
+    if renames == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    renames -= 1
+    return whole(self, target)
+
+Path.rename = rename
+with atomic_write.atomic_write(final) as temporary:
+    temporary.mkdir()
+    (temporary / "weights").write_text("new")
+"""
+
+
+def kill_before_rename(final: Path, number: int) -> None:
+    """Replace a folder in a process that is killed before the rename of that number."""
+    command = [sys.executable, "-c", KILLED, str(final), str(number)]
+    process = subprocess.run(command, env={**os.environ, "PYTHONPATH": SOURCE})
+    assert process.returncode == -9
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_folder_is_whole_again_after_a_kill_between_the_renames(tmp_path, number):
+    final = tmp_path / "model"
+    write(final, weights="old")
+    kill_before_rename(final, number)
+    assert final.exists() == (number == 0)
+    sweep(tmp_path)
+    assert names(tmp_path) == ["model"]
+    assert (final / "weights").read_text() == "old"
+
+
+def test_what_a_killed_process_left_goes_if_the_new_one_is_there(tmp_path):
+    final = tmp_path / "model"
+    write(final, weights="old")
+    kill_before_rename(final, 1)
+    write(final, weights="newer")
+    sweep(tmp_path)
+    assert names(tmp_path) == ["model"]
+    assert (final / "weights").read_text() == "newer"
+
+
+def test_what_belongs_to_a_process_that_lives_stays(tmp_path):
+    with atomic_write(tmp_path / "table.csv") as temporary:
+        temporary.write_text("new")
+        sweep(tmp_path)
+        assert temporary.read_text() == "new"
+    assert names(tmp_path) == ["table.csv"]
+
+
+def test_what_belongs_to_another_machine_stays(tmp_path):
+    other = tmp_path / ".tmp-another_machine-1-01234567-table.csv"
+    other.write_text("half")
+    sweep(tmp_path)
+    assert other.exists()
+
+
+def test_a_folder_that_is_not_there_needs_no_sweeping(tmp_path):
+    sweep(tmp_path / "nowhere")

@@ -13,7 +13,7 @@ import click
 from kedro.framework.cli.project import run as kedro_run
 from omegaconf import OmegaConf
 
-from pu_diffusion_pipeline.errors import InvalidInput, ProcessFailed, TrainingDiverged
+from pu_diffusion_pipeline.failures import one_short_message
 
 
 def split_items(text: str) -> list[str]:
@@ -85,23 +85,14 @@ def _parse_option(ctx: click.Context, param: click.Parameter, value: Any) -> dic
 
 
 def _run(**options: Any) -> Any:
-    from kedro.config import MissingConfigException
-    from kedro.io import DatasetError
-
     _widen_output_outside_terminals()
     if options.get("pipeline") and not options["pipelines"]:  # Kedro deprecates what users type
         options["pipelines"] = [options["pipeline"]]
         options["pipeline"] = None
     _check_pipelines(options["pipelines"])
     assert kedro_run.callback is not None
-    try:
+    with one_short_message():
         return kedro_run.callback(**options)
-    except (InvalidInput, ProcessFailed, TrainingDiverged, MissingConfigException) as error:
-        raise click.ClickException(str(error)) from error
-    except DatasetError as error:
-        if isinstance(_first_cause(error), InvalidInput | OSError):
-            raise click.ClickException(str(error).strip()) from error
-        raise
 
 
 def _widen_output_outside_terminals() -> None:
@@ -110,12 +101,6 @@ def _widen_output_outside_terminals() -> None:
 
     if not rich.get_console().is_terminal:
         rich.reconfigure(width=180)
-
-
-def _first_cause(error: BaseException) -> BaseException:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error
 
 
 def _check_pipelines(names: Any) -> None:
@@ -172,15 +157,13 @@ def reproduce(target: str, params: dict[str, Any], yes: bool, **options: Any) ->
 
     project = find_kedro_project(Path.cwd()) or Path.cwd()
     conf = project / "conf"
-    try:
+    with one_short_message():
         reproduce_target(
             parse_request(target, parameters=params, conf=conf, **options),
             project=project,
             confirm=(lambda text: None) if yes else (lambda text: click.confirm(text, abort=True)),
             say=click.echo,
         )
-    except InvalidInput as error:
-        raise click.ClickException(str(error)) from error
 
 
 cli = click.Group("pu_diffusion_pipeline", commands={"run": run, "reproduce": reproduce})

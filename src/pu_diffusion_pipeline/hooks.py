@@ -10,14 +10,16 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
+from pu_diffusion_pipeline.atomic_write import sweep
 from pu_diffusion_pipeline.datasets.files import RecordDataset
 from pu_diffusion_pipeline.datasets.work_folders import WorkFolderDataset
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.experiment.claims import Claim, refuse_others
 from pu_diffusion_pipeline.experiment.identity import made_with, refuse_differences
 from pu_diffusion_pipeline.experiment.parameters import Parameters
-from pu_diffusion_pipeline.experiment.requirements import refuse_unmet
+from pu_diffusion_pipeline.experiment.requirements import refuse_missing_device, refuse_unmet
 from pu_diffusion_pipeline.experiment.software import software
+from pu_diffusion_pipeline.images.image_set import ImageSet
 
 log = logging.getLogger(__name__)
 
@@ -32,16 +34,21 @@ class CheckRequirements:
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline) -> None:
-        """Ask each node's requirement."""
+        """Ask each node's requirement, and whether the machine has the device."""
         refuse_unmet((node.name for node in pipeline.nodes), self._parameters)
+        if any(name.startswith("params:compute") for name in pipeline.inputs()):
+            refuse_missing_device(self._parameters.compute)
 
 
 class CheckFiles:
     """Refuses a run whose inputs are not there or whose outputs cannot be written."""
 
-    @hook_impl
+    @hook_impl(tryfirst=True)
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Check the pipeline's free inputs and the folders of its outputs."""
+        """Put right what killed runs left; check free inputs and the folders of outputs."""
+        paths = [_path(catalog, name) for name in pipeline.datasets()]
+        for folder in {path.parent for path in paths if path is not None}:
+            sweep(folder)
         missing = [name for name in sorted(pipeline.inputs()) if _is_missing(catalog, name)]
         if missing:
             lines = [f"  {name} ({_path(catalog, name)}): {_way_to(name)}" for name in missing]
@@ -111,11 +118,13 @@ class Provenance:
     def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:
         """Refuse an artifact that somebody put there from another run."""
         record = self._record(dataset_name, data)
-        if record is not None and "settings" in record:
-            claim = self._claims[dataset_name]
-            refuse_differences(
-                record["settings"], claim.made_with, f"{dataset_name} ({claim.folder})"
-            )
+        if record is None or "settings" not in record:
+            return
+        claim = self._claims[dataset_name]
+        what = f"{dataset_name} ({claim.folder})"
+        refuse_differences(record["settings"], claim.made_with, what)
+        if isinstance(data, ImageSet):
+            data.refuse_others(what)
 
     def _record(self, name: str, data: Any) -> dict[str, Any] | None:
         if name not in self._claims:

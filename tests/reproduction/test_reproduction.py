@@ -129,7 +129,7 @@ def test_time_is_estimated_from_steps_and_samples(tmp_path):
 def save_judge(folder, *, with_features: bool = True) -> None:
     """What `train_classifier` leaves."""
     output = folder / "data/07_model_output/test/judge/default"
-    (folder / "data/06_models/test/judge/default").mkdir(parents=True)
+    (folder / "data/06_models/test/judge/default/model").mkdir(parents=True)
     output.mkdir(parents=True)
     (output / "judge_report.json").write_text("{}")
     if with_features:

@@ -156,7 +156,7 @@ def test_the_best_look_becomes_the_model(split, run, criterion):
 
 def test_watching_needs_the_judge(split, run):
     shutil.rmtree(split / "data/06_models/test/judge")
-    with pytest.raises(InvalidInput, match=r"watch\.every needs the judge.*train_classifier"):
+    with pytest.raises(InvalidInput, match=r"judge .*kedro run --pipeline=train_classifier"):
         run(split, "train_pu", watch={"every": 2})
 
 

@@ -82,6 +82,13 @@ class DiffusersPipelineDataset(PretrainedFolderDataset):
             metadata=metadata,
         )
 
+    def save(self, data: Any) -> None:
+        """Write the folder; the path that each part was read from is no part of it."""
+        for part in data.components.values():
+            if "_name_or_path" in part.config:
+                part.register_to_config(_name_or_path="")
+        super().save(data)
+
     def load(self) -> Any:
         """Read the pipeline, without the library's own progress bar."""
         from diffusers.utils import logging

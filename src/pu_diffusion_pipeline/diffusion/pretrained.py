@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pu_diffusion_pipeline.diffusion.options import NoiseOptions
+from pu_diffusion_pipeline.diffusion.weights_check import refuse_nonfinite
 from pu_diffusion_pipeline.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def _read_denoiser(folder: Path, name: str) -> "UNet2DModel":
         for path in pickled:
             _check_tensors_only(path, name)
     try:
-        return UNet2DModel.from_pretrained(
+        denoiser = UNet2DModel.from_pretrained(
             str(folder), use_safetensors=bool(safe), local_files_only=True
         )
     except Exception as error:  # diffusers, safetensors and torch each have their own
@@ -167,6 +168,8 @@ def _read_denoiser(folder: Path, name: str) -> "UNet2DModel":
         raise InvalidInput(
             f"pretrained: the weights in {folder} cannot be read ({reason})"
         ) from error
+    refuse_nonfinite(denoiser, f"pretrained: {name}")
+    return denoiser
 
 
 def _check_tensors_only(path: Path, name: str) -> None:

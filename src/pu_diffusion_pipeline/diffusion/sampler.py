@@ -22,6 +22,7 @@ from pu_diffusion_pipeline.diffusion.compute import (
 from pu_diffusion_pipeline.diffusion.interfaces import NoiseScheduler, Prediction
 from pu_diffusion_pipeline.diffusion.options import SamplingOptions
 from pu_diffusion_pipeline.diffusion.samplers import build_sampler
+from pu_diffusion_pipeline.diffusion.weights_check import refuse_nonfinite
 from pu_diffusion_pipeline.images.transforms import to_uint8
 from pu_diffusion_pipeline.progress import progress
 from pu_diffusion_pipeline.seeding import derive_seed
@@ -56,6 +57,7 @@ def sample_images(
     Returns:
         (num_images, C, H, W) uint8.
     """
+    refuse_nonfinite(denoiser, "sampling")
     batches = _Batches(denoiser, noise_scheduler, options, seed, compute, conditions)
     images = np.empty((options.num_images, *batches.shape), dtype=np.uint8)
     with (

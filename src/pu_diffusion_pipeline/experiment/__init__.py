@@ -1,1 +1,1 @@
-"""What a run is: its parameters, its method, its identity, the commands that make it."""
+"""What a run is: its parameters, its identity, what it claims, the commands that make it."""

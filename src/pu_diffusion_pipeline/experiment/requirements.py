@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from pu_diffusion_pipeline.diffusion.methods import METHODS
+from pu_diffusion_pipeline.diffusion.options import ComputeOptions
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.experiment.parameters import Parameters
 
@@ -62,6 +63,19 @@ REQUIREMENTS: dict[str, Requirement] = {
         if "labeled_normal" in method.sets
     },
 }
+
+
+def refuse_missing_device(options: ComputeOptions) -> None:
+    """Refuse a device or a precision that this machine does not have.
+
+    Raises:
+        InvalidInput: naming it.
+    """
+    if options.device in ("auto", "cpu") and options.precision != "fp16":
+        return  # nothing to find out, and importing torch takes seconds
+    from pu_diffusion_pipeline.diffusion.compute import resolve_compute
+
+    resolve_compute(options)
 
 
 def refuse_unmet(nodes: Iterable[str], parameters: Parameters) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pu_diffusion_pipeline.digests import digest
+from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.images.options import DataOptions
 from pu_diffusion_pipeline.images.sources import Source
 from pu_diffusion_pipeline.images.transforms import to_model_size
@@ -42,6 +43,18 @@ class ImageSet:
         """Some of the images, with their conditions; nothing of the manifest."""
         conditions = None if self.conditions is None else self.conditions[rows]
         return ImageSet(self.images[rows], conditions=conditions)
+
+    def refuse_others(self, what: str) -> None:
+        """Refuse images that are not those that the manifest describes.
+
+        Raises:
+            InvalidInput: somebody has put others in their place, or damaged them.
+        """
+        if self.manifest["sha256"] != digest(self.images):
+            raise InvalidInput(
+                f"{what}: the images are not those that their manifest describes. Delete the "
+                "folder and make them anew."
+            )
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write `images.npy`, `conditions.npy` if any, and `manifest.json` into a new folder."""

@@ -1,5 +1,6 @@
 """The share beta of sensitive images in U: estimate it, say how far to trust it, choose beta."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypedDict
@@ -194,6 +195,11 @@ def _usable_estimate(beta: float | str, prior: ClassPrior) -> float:
     if prior.estimate is None:
         reason = "; ".join(prior.warnings)
         raise InvalidInput(f"beta: {beta}, but there is no estimate ({reason}). Give a number.")
+    if not math.isfinite(prior.estimate) or not math.isfinite(prior.upper):
+        raise InvalidInput(
+            f"beta: {beta}, but the estimate is {prior.estimate} and its bound {prior.upper}: the "
+            "class prior's record is damaged. Estimate it anew, or give a number."
+        )
     if prior.estimate < SMALLEST:
         raise InvalidInput(
             f"beta: {beta}, but the estimate is {prior.estimate:.4f}: S seems to have nothing in "

@@ -134,6 +134,7 @@ def comparison_markdown(table: pd.DataFrame, by_class: pd.DataFrame | None = Non
 def show_comparison(table: pd.DataFrame, title: str) -> None:
     """Print the formatted table to the terminal."""
     import rich
+    from rich.console import Console
     from rich.table import Table
 
     text = formatted(table).drop(columns=["training"])
@@ -143,8 +144,9 @@ def show_comparison(table: pd.DataFrame, title: str) -> None:
     for row in text.itertuples(index=False):
         shown.add_row(*row)
     console = rich.get_console()
-    width = max(console.width, 140) if not console.is_terminal else None
-    console.print(shown, width=width, soft_wrap=True)
+    if not console.is_terminal:  # in a file or a pipe there is room
+        console = Console(file=console.file, width=max(console.width, 140))
+    console.print(shown, soft_wrap=True)
 
 
 def methods_table(methods: Mapping[str, float]) -> pd.DataFrame:

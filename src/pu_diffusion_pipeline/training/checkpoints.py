@@ -18,7 +18,7 @@ from typing import TypedDict
 import torch
 from torch import Tensor
 
-from pu_diffusion_pipeline.atomic_write import atomic_write
+from pu_diffusion_pipeline.atomic_write import atomic_write, sweep
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.training.code_identity import differing_modules
 
@@ -97,8 +97,7 @@ class CheckpointStore:
             sha = _sha256(temporary)
         with atomic_write(path.with_suffix(".sha256")) as temporary:
             temporary.write_text(sha)
-        for half in self.folder.glob(".tmp-*"):  # of a process that was killed while writing
-            half.unlink()
+        sweep(self.folder)
         for old in self._paths()[:-KEPT]:
             old.unlink()
             old.with_suffix(".sha256").unlink(missing_ok=True)

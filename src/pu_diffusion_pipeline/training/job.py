@@ -20,6 +20,7 @@ from pu_diffusion_pipeline.diffusion.compute import (
 )
 from pu_diffusion_pipeline.diffusion.objectives import Objective, build_objective
 from pu_diffusion_pipeline.diffusion.options import ComputeOptions, ObjectiveOptions
+from pu_diffusion_pipeline.diffusion.weights_check import weights_digest
 from pu_diffusion_pipeline.errors import InvalidInput, ProcessFailed
 from pu_diffusion_pipeline.training.checkpoints import CheckpointStore
 from pu_diffusion_pipeline.training.code_identity import code_digests
@@ -88,6 +89,7 @@ class Job:
             "num_processes": self.training.num_processes,
             "num_steps": trained.num_steps,
             "num_parameters": trained.num_parameters,
+            "weights_digest": weights_digest(trained.denoiser),
             "seconds": round(trained.seconds, 2),
         }
 

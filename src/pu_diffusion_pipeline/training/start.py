@@ -6,6 +6,7 @@ from pu_diffusion_pipeline.diffusion.denoiser import build_denoiser
 from pu_diffusion_pipeline.diffusion.noising import build_noise_scheduler
 from pu_diffusion_pipeline.diffusion.options import DenoiserOptions, NoiseOptions
 from pu_diffusion_pipeline.diffusion.pretrained import load_pretrained
+from pu_diffusion_pipeline.diffusion.weights_check import weights_digest
 from pu_diffusion_pipeline.images.options import DataOptions
 
 if TYPE_CHECKING:
@@ -62,5 +63,6 @@ def initial_record(model: "DDPMPipeline", seed: int) -> dict[str, object]:
         "precision": "fp32",
         "num_steps": 0,
         "num_parameters": sum(weight.numel() for weight in model.unet.parameters()),
+        "weights_digest": weights_digest(model.unet),
         "seconds": 0.0,
     }

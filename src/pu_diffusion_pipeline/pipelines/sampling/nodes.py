@@ -1,6 +1,6 @@
 """Nodes of sampling."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pu_diffusion_pipeline.diffusion.options import ComputeOptions, SamplingOptions
 from pu_diffusion_pipeline.images.image_set import ImageSet
@@ -20,15 +20,11 @@ def sample_model(
     """Samples of a trained model, saved once as uint8."""
     from pu_diffusion_pipeline.diffusion.compute import resolve_compute
     from pu_diffusion_pipeline.diffusion.sampler import balanced_conditions, sample_images
+    from pu_diffusion_pipeline.diffusion.weights_check import refuse_other_weights
 
+    title = f"sample {training_manifest['method']}"
+    refuse_other_weights(model.unet, training_manifest, title)
     conditions = balanced_conditions(sampling.num_images, num_conditions)
-    images = sample_images(
-        model.unet,
-        model.scheduler,
-        sampling,
-        seed=seed,
-        compute=resolve_compute(compute),
-        conditions=conditions,
-        title=f"sample {training_manifest['method']}",
-    )
+    how: dict[str, Any] = {"seed": seed, "compute": resolve_compute(compute), "title": title}
+    images = sample_images(model.unet, model.scheduler, sampling, conditions=conditions, **how)
     return ImageSet(images, {"training": training_manifest}, conditions)

@@ -1,0 +1,84 @@
+"""Any failure becomes one short message; what nobody foresaw is called a bug, with its details."""
+
+import errno
+import os
+
+import click
+import pytest
+import yaml
+from kedro.io import DatasetError
+from kedro.pipeline import Node, Pipeline
+
+from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.failures import DETAILS, one_short_message
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def told(error: BaseException) -> str:
+    with pytest.raises(click.ClickException) as shown, one_short_message():
+        raise error
+    return shown.value.message
+
+
+def wrapped(cause: BaseException, times: int = 2) -> DatasetError:
+    """As Kedro wraps what a data set raises."""
+    error = cause
+    for _ in range(times):
+        outer = DatasetError(f"pu.model: Failed while saving data to dataset.\n{error}")
+        outer.__cause__ = error
+        error = outer
+    return error
+
+
+def test_a_users_mistake_is_told_as_it_is_however_often_it_was_wrapped():
+    for error in (InvalidInput("beta is wrong"), wrapped(InvalidInput("beta is wrong"))):
+        assert told(error) == "beta is wrong"
+    assert not DETAILS.exists(), "nothing is written for a mistake"
+
+
+def test_a_full_disk_names_the_data_set_and_the_reason():
+    message = told(wrapped(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/data/x")))
+    assert "pu.model" in message
+    assert "/data/x: No space left on device" in message
+    assert len(message.splitlines()) <= 3
+    assert "Traceback" in DETAILS.read_text()
+
+
+def test_a_damaged_file_is_named_with_the_way_out():
+    message = told(wrapped(ValueError("Expecting value: line 1")))
+    assert message.startswith("pu.model: Failed while saving")
+    assert "Expecting value" in message
+    assert "make it anew" in message
+
+
+def test_a_configuration_that_cannot_be_read_is_called_so():
+    with pytest.raises(yaml.YAMLError) as broken:
+        yaml.safe_load("a:\n\t- b")
+    assert told(broken.value).startswith("The configuration cannot be read: ")
+
+
+def test_a_wrong_name_of_a_node_is_no_bug():
+    pipeline = Pipeline([Node(lambda: 1, None, "a", name="make_a")])
+    with pytest.raises(ValueError, match="make_b") as wrong:
+        pipeline.filter(node_names=["make_b"])
+    message = told(wrong.value)
+    assert "make_b" in message
+    assert "bug" not in message
+
+
+def test_what_nobody_foresaw_is_called_a_bug_with_its_details_in_a_file():
+    message = told(RuntimeError("surprise"))
+    assert message.startswith("RuntimeError: surprise")
+    assert f"report it with the file {DETAILS}" in message
+    assert "surprise" in DETAILS.read_text()
+
+
+@pytest.mark.parametrize("error", [click.Abort(), click.UsageError("no"), KeyboardInterrupt()])
+def test_what_click_handles_itself_is_left_to_it(error):
+    with pytest.raises(type(error)), one_short_message():
+        raise error
+    assert not DETAILS.exists()
