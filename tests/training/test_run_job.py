@@ -1,20 +1,25 @@
 """Jobs without Kedro: in one process, in two, by a launcher, and watched."""
 
+import contextlib
 import os
 import re
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
 
 import pu_diffusion_pipeline
+from pu_diffusion_pipeline.diffusion.weights_check import weights_digest
 from pu_diffusion_pipeline.errors import InvalidInput, TrainingDiverged
 from pu_diffusion_pipeline.metrics.fidelity import build_extractor, extract_features
 from pu_diffusion_pipeline.metrics.judge import Judge
@@ -69,7 +74,8 @@ def test_what_is_written_down_about_a_training(store):
         ("num_processes", 1),
         ("num_steps", NUM_STEPS),
     ]
-    assert list(record)[8:] == ["num_parameters", "seconds"]
+    assert list(record)[8:] == ["num_parameters", "weights_digest", "seconds"]
+    assert record["weights_digest"] == weights_digest(trained.denoiser)
     assert record["num_parameters"] == len(weights(trained))
     assert record["seconds"] == round(trained.seconds, 2)
 
@@ -96,6 +102,31 @@ def test_two_processes_train_as_one(store, alone, workers_find_the_package):
     assert is_same_training(trained, alone)
     assert trained.data_digest == alone.data_digest
     assert not (store.folder / "job").exists()
+
+
+def listening_addresses() -> tuple[int, set[str]]:
+    """How many workers there are, and the addresses at which they and we take connections."""
+    workers = psutil.Process().children(recursive=True)
+    addresses = set()
+    for process in (psutil.Process(), *workers):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found = process.net_connections("inet")
+            addresses |= {one.laddr.ip for one in found if one.status == psutil.CONN_LISTEN}
+    return len(workers), addresses
+
+
+def test_two_processes_open_no_port_to_the_network(store, workers_find_the_package):
+    asked = job(num_processes=2, num_steps=40)
+    seen = []
+    with ThreadPoolExecutor(1) as pool:
+        training = pool.submit(run_job, asked, store, sets())
+        while not training.done():
+            seen.append(listening_addresses())
+            time.sleep(0.02)
+        training.result()
+    addresses = set().union(*(found for count, found in seen if count == 2))
+    assert addresses, "the two must have been seen while they were connected"
+    assert addresses <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
 
 def test_processes_can_be_started_by_a_launcher(store, alone):

@@ -1,6 +1,7 @@
 """Where and how precisely to compute: resolves `auto`."""
 
 import ctypes
+import os
 import platform
 import warnings
 from datetime import timedelta
@@ -19,6 +20,10 @@ from pu_diffusion_pipeline.errors import InvalidInput
 if TYPE_CHECKING:
     from diffusers.models.attention_processor import Attention
 
+# Where processes of one machine meet: a file, in the place of torch's server on all interfaces.
+MEETING_VARIABLE = "PU_DIFFUSION_MEETING"
+# While one process looks at samples the others wait. Who started them notices dead ones.
+PATIENCE = timedelta(days=7)
 MOST_TOKENS = 64  # 8x8 pixels, as in the paper's U-Net at 32x32; plain products need its square
 
 
@@ -167,6 +172,18 @@ def use_fast_attention(denoiser: nn.Module, device: str) -> None:
                 layer.set_processor(ByLength())
 
 
+def _meet(meeting: str, device: str) -> None:
+    """Join the other processes of this machine; accelerate then takes the group as it is."""
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group(
+            "nccl" if device == "cuda" else "gloo",
+            init_method=meeting,
+            rank=int(os.environ["RANK"]),
+            world_size=int(os.environ["WORLD_SIZE"]),
+            timeout=PATIENCE,
+        )
+
+
 def build_accelerator(device: str, precision: str) -> Accelerator:
     """Set up accelerate on this device, in as many processes as were launched.
 
@@ -176,11 +193,12 @@ def build_accelerator(device: str, precision: str) -> Accelerator:
     # accelerate keeps its settings process-wide and refuses others later: several trainings share
     # our process.
     AcceleratorState._reset_state(reset_partial_state=True)
-    # While one process looks at samples the others wait. torch elastic notices dead ones anyway.
-    patience = InitProcessGroupKwargs(timeout=timedelta(days=7))
+    if meeting := os.environ.get(MEETING_VARIABLE):
+        _meet(meeting, device)
+    group = InitProcessGroupKwargs(timeout=PATIENCE)
     mixed_precision = "no" if precision == "fp32" else precision
     accelerator = Accelerator(
-        mixed_precision=mixed_precision, cpu=device == "cpu", kwargs_handlers=[patience]
+        mixed_precision=mixed_precision, cpu=device == "cpu", kwargs_handlers=[group]
     )
     if accelerator.device.type != device:
         raise RuntimeError(f"asked accelerate for {device}, got {accelerator.device}")

@@ -1,27 +1,29 @@
-"""Starting the processes of a job on this machine, through torch elastic."""
+"""Starting the processes of a job on this machine.
+
+They meet through a file in the job's folder and talk over the loopback interface: torch's own
+rendezvous would listen on all network interfaces and unpickle what it is sent.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
+import socket
+import subprocess
 import sys
-import threading
-import uuid
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+import time
+from contextlib import ExitStack
 
 import torch
 
+from pu_diffusion_pipeline.diffusion.compute import MEETING_VARIABLE
 from pu_diffusion_pipeline.errors import InvalidInput, ProcessFailed
 from pu_diffusion_pipeline.training.checkpoints import CheckpointStore, last_good_checkpoint
 from pu_diffusion_pipeline.training.job_folder import JobFolder
 
-if TYPE_CHECKING:
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
-    from torch.distributed.launcher.api import LaunchConfig
-
 WORKER = "pu_diffusion_pipeline.training.worker"
+LOOPBACK = ("lo", "lo0")  # its name on Linux and on macOS
+SOCKET_VARIABLES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
+SECONDS_TO_END = 10  # for a process that is told to stop
 
 
 def is_first_process() -> bool:
@@ -53,78 +55,68 @@ def launch(job: JobFolder, num_processes: int) -> None:
         InvalidInput, TrainingDiverged: a user's mistake, from one of the processes.
         ProcessFailed: one of them has ended early.
     """
-    from torch.distributed.elastic.multiprocessing.api import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import elastic_launch
+    meeting = job.folder / "meeting"
+    meeting.unlink(missing_ok=True)
+    command = [sys.executable, "-m", WORKER, str(job.folder)]
+    with ExitStack() as stack:
+        processes = []
+        for rank in range(num_processes):
+            env = {**os.environ, **_environment(rank, num_processes, str(meeting.resolve()))}
+            # In a session of its own it gets no Ctrl-C; we stop it.
+            process = subprocess.Popen(command, env=env, start_new_session=True)
+            stack.callback(_stop, process)
+            processes.append(process)
+        codes = _codes_at_the_end(processes)
+    if any(codes):
+        job.raise_mistake()
+        raise _explained(job, codes)
 
-    threads = max(1, torch.get_num_threads() // num_processes)
-    with _threads_each(threads), _signal_handlers_restored():
+
+def _environment(rank: int, num_processes: int, meeting: str) -> dict[str, str]:
+    """What torch and accelerate read, with a file to meet at in the place of an address."""
+    interfaces = {name for _, name in socket.if_nameindex()}
+    loopback = next((name for name in LOOPBACK if name in interfaces), None)
+    network = {} if loopback is None else dict.fromkeys(SOCKET_VARIABLES, loopback)
+    return {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(num_processes),
+        "LOCAL_WORLD_SIZE": str(num_processes),
+        "OMP_NUM_THREADS": str(max(1, torch.get_num_threads() // num_processes)),
+        MEETING_VARIABLE: f"file://{meeting}",
+        **network,
+    }
+
+
+def _codes_at_the_end(processes: list[subprocess.Popen[bytes]]) -> list[int]:
+    """The exit codes when all have ended well, or soon after one has not; 0 for those that run."""
+    while True:
+        codes = [process.poll() for process in processes]
+        if any(codes):
+            time.sleep(0.5)  # the cause may end a moment after its effect
+            return [process.poll() or 0 for process in processes]
+        if all(code == 0 for code in codes):
+            return [0 for _ in processes]
+        time.sleep(0.1)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
         try:
-            elastic_launch(_config(num_processes), sys.executable)("-m", WORKER, str(job.folder))
-        except SignalException as error:  # the agent takes Ctrl-C and stops the processes first
-            raise KeyboardInterrupt from error
-        except ChildFailedError as error:
-            job.raise_mistake()
-            raise _explained(job, error) from error
+            process.wait(SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
-def _config(num_processes: int) -> LaunchConfig:
-    from torch.distributed.launcher.api import LaunchConfig
-
-    return LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=num_processes,
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        run_id=uuid.uuid4().hex,
-        max_restarts=0,
-        monitor_interval=0.2,
-    )
-
-
-def _explained(job: JobFolder, error: ChildFailedError) -> ProcessFailed:
-    rank, failure = min(error.failures.items(), key=_by_cause)
-    if failure.exitcode < 0:
-        how = f"was killed (signal {-failure.exitcode})"
-    else:
-        how = f"ended with code {failure.exitcode}"
+def _explained(job: JobFolder, codes: list[int]) -> ProcessFailed:
+    # One that was killed is the cause; others fail because it is gone.
+    rank = min((code, rank) for rank, code in enumerate(codes) if code)[1]
+    code = codes[rank]
+    how = f"was killed (signal {-code})" if code < 0 else f"ended with code {code}"
     last = last_good_checkpoint(CheckpointStore(job.folder.parent))
     return ProcessFailed(
         f"Process {rank} of this training {how}; the others were stopped "
         f"(last good checkpoint: {last}). Run the same command to go on from there."
     )
-
-
-def _by_cause(item: tuple[int, ProcessFailure]) -> tuple[bool, float]:
-    """First the process that was killed: one that the agent stopped is not the cause."""
-    _, failure = item
-    is_effect = failure.exitcode >= 0 or failure.exitcode == -signal.SIGTERM
-    return is_effect, failure.timestamp
-
-
-@contextlib.contextmanager
-def _signal_handlers_restored() -> Iterator[None]:
-    """The elastic agent sets handlers of its own and leaves them."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.getsignal(number) for number in numbers}
-    try:
-        yield
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _threads_each(count: int) -> Iterator[None]:
-    """Let each process started in the block use so many threads."""
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = str(count)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = before

@@ -1,7 +1,7 @@
 """One process of a training over several: `torchrun --nproc-per-node=N -m <module> JOB_FOLDER`.
 
-`job.run_job` starts it through torch elastic; a launcher may start it on any number of machines
-that see the job's folder.
+`job.run_job` starts it on this machine; a launcher may start it on any number of machines that see
+the job's folder.
 """
 
 import logging
