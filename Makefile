@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # Tracing lines costs a few percent of the time from Python 3.12 on, a quarter and more before.
+# The tests use one thread each; a process for each core runs the files.
+PARALLEL := -n auto --dist loadfile
 COVERED := import sys; print('--cov' if sys.version_info >= (3, 12) else '')
 CACHES := .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis build
 
@@ -28,10 +30,10 @@ demo: $(INSTALLED)  ## the main job on real digits: train three methods, sample,
 	@echo "Report: $$(ls -t data/08_reporting/digits_even/*/report.html | head -n 1)"
 
 test: $(INSTALLED)  ## the tests (minutes); on Python 3.12 and newer with the coverage of src/
-	COVERAGE_CORE=sysmon $(BIN)/python -m pytest -m "not slow" $$($(BIN)/python -c "$(COVERED)")
+	COVERAGE_CORE=sysmon $(BIN)/python -m pytest $(PARALLEL) -m "not slow" $$($(BIN)/python -c "$(COVERED)")
 
 coverage: $(INSTALLED)  ## the tests with the coverage of src/ (slower on Python 3.10 and 3.11)
-	$(BIN)/python -m pytest -m "not slow" --cov
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" --cov
 
 test-slow: $(INSTALLED)  ## the tests that take longer
 	$(BIN)/python -m pytest -m slow
