@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# Tracing lines costs a few percent of the time from Python 3.12 on, a quarter and more before.
-# The tests use one thread each; a process for each core runs the files.
+# Each test uses one thread; a process for each core runs files of tests.
 PARALLEL := -n auto --dist loadfile
+# Tracing lines costs a few percent of the time from Python 3.12 on, a quarter and more before.
 COVERED := import sys; print('--cov' if sys.version_info >= (3, 12) else '')
 CACHES := .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis build
 
