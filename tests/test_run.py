@@ -165,7 +165,7 @@ def test_another_environment_with_the_same_benchmark_does_not_overwrite(finished
 def test_folders_without_a_claim_are_refused_by_name(finished_copy, run):
     for path in finished_copy.rglob("*.claim.json"):
         path.unlink()
-    with pytest.raises(InvalidInput, match=r"pu/beta_0\.1-seed_0.*[\s\S]*earlier version"):
+    with pytest.raises(InvalidInput, match=r"earlier version[\s\S]*rm -r .*pu/beta_0\.1-seed_0"):
         run(finished_copy, "evaluate_pu")
 
 

@@ -78,7 +78,7 @@ def refuse_others(claims: Iterable[Claim]) -> None:
     found = [(claim, lines) for claim in claims if (lines := claim.differences())]
     if not found:
         return
-    folders = list(dict.fromkeys(str(claim.folder) for claim, _ in found))
+    folders = sorted({str(claim.folder) for claim, _ in found})
     lines = list(dict.fromkeys(line for _, differing in found for line in differing))
     if len(lines) > MOST_LINES:
         lines = [*lines[:MOST_LINES], f"and {len(lines) - MOST_LINES} more"]
