@@ -84,6 +84,7 @@ def kedro(*arguments: str) -> subprocess.CompletedProcess:
             ["training.num_stepz", "did you mean training.num_steps?"],
         ),
         (["--env=mnist_evn"], ["no benchmark 'mnist_evn'", "mnist_even"]),
+        (["--env="], ["--env: expected the name of a folder of conf/, got an empty one"]),
         (["--pipeline=train_pv"], ["no pipeline 'train_pv'. Did you mean train_pu?"]),
         (
             ["--pipeline=report", "--params=seed:987654"],

@@ -90,6 +90,8 @@ def _run(**options: Any) -> Any:
         options["pipelines"] = [options["pipeline"]]
         options["pipeline"] = None
     _check_pipelines(options["pipelines"])
+    if options["env"] is not None and not options["env"].strip():  # Kedro would take the default
+        raise click.BadParameter("--env: expected the name of a folder of conf/, got an empty one")
     assert kedro_run.callback is not None
     with one_short_message():
         return kedro_run.callback(**options)
