@@ -73,8 +73,15 @@ def test_a_wrong_name_of_a_node_is_no_bug():
 def test_what_nobody_foresaw_is_called_a_bug_with_its_details_in_a_file():
     message = told(RuntimeError("surprise"))
     assert message.startswith("RuntimeError: surprise")
-    assert f"report it with the file {DETAILS}" in message
+    assert f"report it with its details: {DETAILS}" in message
     assert "surprise" in DETAILS.read_text()
+
+
+def test_a_disk_that_takes_no_details_does_not_hide_what_went_wrong():
+    DETAILS.mkdir()
+    message = told(wrapped(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/data/x")))
+    assert "/data/x: No space left on device" in message
+    assert "could be written (Is a directory)" in message
 
 
 @pytest.mark.parametrize("error", [click.Abort(), click.UsageError("no"), KeyboardInterrupt()])

@@ -33,11 +33,19 @@ def one_short_message() -> Iterator[None]:
         foreseen = next((one for one in _causes(error) if isinstance(one, FORESEEN)), None)
         if foreseen is not None:
             raise click.ClickException(str(foreseen)) from error
+        raise click.ClickException(_message(error, _keep_details(error))) from error
+
+
+def _keep_details(error: Exception) -> str:
+    """Where the traceback is; a full or read-only disk must not hide what went wrong first."""
+    try:
         DETAILS.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-        raise click.ClickException(_message(error)) from error
+    except OSError as refusal:
+        return f"no file {DETAILS} could be written ({refusal.strerror})"
+    return str(DETAILS)
 
 
-def _message(error: Exception) -> str:
+def _message(error: Exception, details: str) -> str:
     """The text for a user, of an exception that is not ours."""
     from kedro.config import MissingConfigException
     from kedro.io import DatasetError
@@ -48,19 +56,19 @@ def _message(error: Exception) -> str:
     of_configuration = (MissingConfigException, OmegaConfBaseException, YAMLError, UnicodeError)
     if isinstance(first, OSError):
         where = "" if first.filename is None else f"{first.filename}: "
-        return f"{_what(error)}{where}{first.strerror or first}\nDetails: {DETAILS}"
+        return f"{_what(error)}{where}{first.strerror or first}\nDetails: {details}"
     if isinstance(error, DatasetError):
         return (
             f"{_what(error)}The file is damaged or cannot be used: {_shortened(first)}\n"
-            f"Delete it and make it anew. Details: {DETAILS}"
+            f"Delete it and make it anew. Details: {details}"
         )
     if isinstance(error, of_configuration):
-        return f"The configuration cannot be read: {_shortened(error)}\nDetails: {DETAILS}"
+        return f"The configuration cannot be read: {_shortened(error)}\nDetails: {details}"
     if _is_about_the_pipeline(error):
         return f"{_shortened(error)}\n`kedro registry list` names the pipelines."
     return (
         f"{type(error).__name__}: {_shortened(error)}\nThis is a bug in pu_diffusion_pipeline. "
-        f"Please report it with the file {DETAILS}, which holds the details."
+        f"Please report it with its details: {details}"
     )
 
 
