@@ -28,27 +28,9 @@ def split_source(raw_index: pd.DataFrame, data: DataOptions, seed: int) -> dict[
     return dict(split_index(raw_index, data, seed))
 
 
-def read_training_images(
-    unlabeled_index: pd.DataFrame,
-    labeled_sensitive_index: pd.DataFrame,
-    labeled_normal_index: pd.DataFrame,
-    data: DataOptions,
-) -> tuple[ImageSet, ...]:
-    """Decode and size the images of U, S and N."""
+def read_image_sets(data: DataOptions, *tables: pd.DataFrame) -> tuple[ImageSet, ...]:
+    """Decode and size the images of each index table."""
     source = open_source(data.source, data.root, download=False)
-    tables = (unlabeled_index, labeled_sensitive_index, labeled_normal_index)
-    return tuple(read_image_set(source, table, data) for table in tables)
-
-
-def read_evaluation_images(
-    test_index: pd.DataFrame,
-    heldout_index: pd.DataFrame,
-    judge_index: pd.DataFrame,
-    data: DataOptions,
-) -> tuple[ImageSet, ...]:
-    """Decode and size the test, held-out and judge images."""
-    source = open_source(data.source, data.root, download=False)
-    tables = (test_index, heldout_index, judge_index)
     return tuple(read_image_set(source, table, data) for table in tables)
 
 

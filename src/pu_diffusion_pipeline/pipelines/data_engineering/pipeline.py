@@ -23,14 +23,14 @@ def create_pipeline() -> Pipeline:
                 name="split_source",
             ),
             Node(
-                nodes.read_training_images,
-                [*TRAINING, "params:data"],
+                nodes.read_image_sets,
+                ["params:data", *TRAINING],
                 ["unlabeled_images", "labeled_sensitive_images", "labeled_normal_images"],
                 name="read_training_images",
             ),
             Node(
-                nodes.read_evaluation_images,
-                [*EVALUATION, "params:data"],
+                nodes.read_image_sets,
+                ["params:data", *EVALUATION],
                 ["test_images", "heldout_images", "judge_images"],
                 name="read_evaluation_images",
             ),
