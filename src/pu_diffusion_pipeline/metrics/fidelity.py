@@ -20,6 +20,7 @@ from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.images.transforms import to_unit
 from pu_diffusion_pipeline.images.weights import read_tensors, weights_file
 from pu_diffusion_pipeline.metrics.judge import Judge
+from pu_diffusion_pipeline.metrics.options import EvaluationOptions
 
 
 class Features(NamedTuple):
@@ -125,6 +126,21 @@ def extract_features(
         values.append(network(batch).cpu().numpy())
     features = np.concatenate(values)
     return Features(features, extractor.name, extractor.weights_digest, digest(images))
+
+
+def features_of(
+    images: np.ndarray, judge: Judge, options: EvaluationOptions, device: str
+) -> Features:
+    """Deep features of images by the extractor that the options name.
+
+    Args:
+        images: (N, C, H, W) uint8.
+        judge: the judge, for its own features.
+        options: which extractor, and images at a time.
+        device: cuda, mps or cpu.
+    """
+    extractor = build_extractor(options.features, judge, options.inception_weights)
+    return extract_features(images, extractor, options.batch_size, device)
 
 
 def inception_weights_file(path: str | None) -> Path:

@@ -54,8 +54,6 @@ def extract_reference_features(
 ) -> "Features":
     """Features of the real normal test images, which all methods are compared with."""
     from pu_diffusion_pipeline.diffusion.compute import resolve_device
-    from pu_diffusion_pipeline.metrics.fidelity import build_extractor, extract_features
+    from pu_diffusion_pipeline.metrics.fidelity import features_of
 
-    extractor = build_extractor(evaluation.features, judge, evaluation.inception_weights)
-    batch_size = evaluation.batch_size
-    return extract_features(test_images.images, extractor, batch_size, resolve_device(device))
+    return features_of(test_images.images, judge, evaluation, resolve_device(device))

@@ -30,11 +30,9 @@ def extract_sample_features(
 ) -> "Features":
     """Features of the samples."""
     from pu_diffusion_pipeline.diffusion.compute import resolve_device
-    from pu_diffusion_pipeline.metrics.fidelity import build_extractor, extract_features
+    from pu_diffusion_pipeline.metrics.fidelity import features_of
 
-    extractor = build_extractor(evaluation.features, judge, evaluation.inception_weights)
-    batch_size = evaluation.batch_size
-    return extract_features(samples.images, extractor, batch_size, resolve_device(device))
+    return features_of(samples.images, judge, evaluation, resolve_device(device))
 
 
 def score_samples(
