@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from pu_diffusion_pipeline.digests import digest
@@ -12,9 +13,14 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+def weights_in_order(denoiser: "nn.Module") -> list[np.ndarray]:
+    """The weights, in the order of their names."""
+    return [weight.cpu().numpy() for _, weight in sorted(denoiser.state_dict().items())]
+
+
 def weights_digest(denoiser: "nn.Module") -> str:
-    """sha256 of the weights, in the order of their names."""
-    return digest(*(weight.cpu().numpy() for _, weight in sorted(denoiser.state_dict().items())))
+    """sha256 of the weights."""
+    return digest(*weights_in_order(denoiser))
 
 
 def refuse_nonfinite(denoiser: "nn.Module", what: str) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from pu_diffusion_pipeline.diffusion.weights_check import weights_in_order
 from pu_diffusion_pipeline.digests import digest
 from pu_diffusion_pipeline.images.image_set import ImageSet
 
@@ -48,7 +49,7 @@ class TrainingSets(NamedTuple):
         """sha256 of what a training starts from: images, conditions, and the initial weights."""
         images = [part.images for part in self.given]
         conditions = [part.conditions for part in self.given if part.conditions is not None]
-        weights = [weight.cpu().numpy() for _, weight in sorted(denoiser.state_dict().items())]
+        weights = weights_in_order(denoiser)
         return digest(*images, *conditions, *weights)
 
 
