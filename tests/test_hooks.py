@@ -1,14 +1,17 @@
 """What is refused before the first node, and artifacts that somebody has put there."""
 
 import json
+import os
 import shutil
+import threading
 
 import numpy as np
 import pytest
-from safetensors.torch import load_file, save_file
 
+from pu_diffusion_pipeline import hooks
 from pu_diffusion_pipeline.diffusion.options import ComputeOptions
 from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.experiment.locks import hold
 from pu_diffusion_pipeline.experiment.requirements import refuse_missing_device
 
 MODEL = "data/06_models/test"
@@ -43,37 +46,44 @@ def test_weights_of_another_method_are_refused(finished_copy, run):
     shutil.copy(
         finished_copy / MODEL / "supervised/seed_0" / name, finished_copy / MODEL / PU / name
     )
-    with pytest.raises(InvalidInput, match="sample pu: its weights are not those"):
+    with pytest.raises(InvalidInput, match=r"model is not what was saved there .*sample_pu|train_"):
         run(finished_copy, "sample_pu")
 
 
-def test_weights_that_are_no_numbers_are_refused(finished_copy, run):
-    path = finished_copy / MODEL / PU / "model/unet/diffusion_pytorch_model.safetensors"
-    weights = load_file(path)
-    next(iter(weights.values()))[:] = float("nan")
-    save_file(weights, path)
-    manifest = finished_copy / MODEL / PU / "manifest.json"
-    record = json.loads(manifest.read_text())
-    del record["weights_digest"]
-    manifest.write_text(json.dumps(record))
-    with pytest.raises(InvalidInput, match="holds values that are not finite"):
-        run(finished_copy, "sample_pu")
+def test_samples_of_another_method_are_refused_with_their_claim(finished_copy, run):
+    output = finished_copy / OUTPUT
+    shutil.rmtree(output / PU)
+    shutil.copytree(output / "unsupervised/seed_0", output / PU)
+    with pytest.raises(InvalidInput, match="method: made with 'unsupervised', now 'pu'"):
+        run(finished_copy, "evaluate_pu")
 
 
 def test_edited_images_are_refused(finished_copy, run):
     path = finished_copy / OUTPUT / PU / "samples/images.npy"
     np.save(path, 255 - np.load(path))
-    with pytest.raises(InvalidInput, match=r"pu\.samples .*the images are not those"):
+    with pytest.raises(InvalidInput, match="samples is not what was saved there") as refusal:
         run(finished_copy, "evaluate_pu")
+    assert "made by kedro run --pipeline=sample_pu" in str(refusal.value)
 
 
-def test_an_edited_manifest_is_refused(finished_copy, run):
-    path = finished_copy / OUTPUT / PU / "samples/manifest.json"
-    manifest = json.loads(path.read_text())
-    manifest["settings"]["sampling.num_steps"] = 99
-    path.write_text(json.dumps(manifest))
-    with pytest.raises(InvalidInput, match=r"sampling\.num_steps: made with 99"):
+def test_metrics_of_any_run_that_were_edited_are_refused(finished_copy, run):
+    path = finished_copy / OUTPUT / "supervised/seed_0/metrics.json"
+    path.write_text(path.read_text() + "\n")
+    with pytest.raises(
+        InvalidInput, match=r"supervised/seed_0/metrics\.json is not what was saved"
+    ):
+        run(finished_copy, "summarize")
+
+
+def test_an_artifact_whose_saving_was_stopped_is_refused(finished_copy, run):
+    path = finished_copy / OUTPUT / PU / "samples.claim.json"
+    claim = json.loads(path.read_text())
+    del claim["digests"]["samples"]
+    path.write_text(json.dumps(claim))
+    with pytest.raises(InvalidInput, match="samples was not finished"):
         run(finished_copy, "evaluate_pu")
+    run(finished_copy, "sample_pu")
+    run(finished_copy, "evaluate_pu")
 
 
 def test_a_class_prior_that_is_no_number_trains_nothing(finished_copy, run):
@@ -102,3 +112,57 @@ def test_saved_models_do_not_hold_the_path_they_were_made_at(finished_run):
     texts = [path.read_text() for path in finished_run.rglob("model/**/*.json")]
     assert texts
     assert not [text for text in texts if str(finished_run) in text]
+
+
+def test_a_run_waits_for_another_one_that_works_in_its_folder(finished_copy, run):
+    folder = finished_copy / OUTPUT / PU
+    ended = []
+
+    def evaluate():
+        run(finished_copy, "evaluate_pu")
+        ended.append(True)
+
+    with hold(folder, "wait", is_shared=False):
+        other = threading.Thread(target=evaluate)
+        other.start()
+        other.join(2)
+        assert not ended
+    other.join(60)
+    assert ended
+
+
+def test_a_run_leaves_where_it_is_told_to(finished_copy, run):
+    folder = finished_copy / OUTPUT / PU
+    with (
+        hold(folder, "wait", is_shared=False),
+        pytest.raises(InvalidInput, match=f"Another run works in .*process {os.getpid()} "),
+    ):
+        run(finished_copy, "evaluate_pu", folder_locks="leave")
+    run(finished_copy, "evaluate_pu", folder_locks="leave")
+
+
+def test_what_was_claimed_while_a_run_waited_is_not_overwritten(
+    tmp_path, finished_run, run, monkeypatch
+):
+    """Two runs with other parameters and one folder: the second finds the first one's claim."""
+
+    def meet_another(folder, policy, *, is_shared):
+        if not (tmp_path / "data").exists():
+            shutil.copytree(finished_run / "data", tmp_path / "data")
+            for path in tmp_path.rglob("source.claim.json"):
+                path.write_text(path.read_text().replace('image_size": 16', 'image_size": 8'))
+        return hold(folder, policy, is_shared=is_shared)
+
+    monkeypatch.setattr(hooks, "hold", meet_another)
+    with pytest.raises(InvalidInput, match=r"data\.image_size: made with 8, now 16"):
+        run(tmp_path, "data_engineering")
+
+
+def test_a_failed_run_holds_no_lock(finished_copy, run):
+    path = finished_copy / OUTPUT / PU / "samples/images.npy"
+    content = path.read_bytes()
+    path.write_bytes(b"")
+    with pytest.raises(InvalidInput):
+        run(finished_copy, "evaluate_pu")
+    path.write_bytes(content)
+    run(finished_copy, "evaluate_pu", folder_locks="leave")

@@ -2,6 +2,9 @@
 
 import logging
 import tempfile
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +15,21 @@ from kedro.pipeline.node import Node
 
 from pu_diffusion_pipeline.atomic_write import sweep
 from pu_diffusion_pipeline.datasets.files import RecordDataset
-from pu_diffusion_pipeline.datasets.work_folders import WorkFolderDataset
+from pu_diffusion_pipeline.datasets.work_folders import RunRecordsDataset, WorkFolderDataset
 from pu_diffusion_pipeline.errors import InvalidInput
-from pu_diffusion_pipeline.experiment.claims import Claim, refuse_others
-from pu_diffusion_pipeline.experiment.identity import made_with, refuse_differences
+from pu_diffusion_pipeline.experiment.claims import (
+    SUFFIX,
+    Claim,
+    forget,
+    refuse_changed,
+    refuse_others,
+    remember,
+)
+from pu_diffusion_pipeline.experiment.identity import made_with
+from pu_diffusion_pipeline.experiment.locks import hold
 from pu_diffusion_pipeline.experiment.parameters import Parameters
 from pu_diffusion_pipeline.experiment.requirements import refuse_missing_device, refuse_unmet
 from pu_diffusion_pipeline.experiment.software import software
-from pu_diffusion_pipeline.images.image_set import ImageSet
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +61,7 @@ class CheckFiles:
             sweep(folder)
         missing = [name for name in sorted(pipeline.inputs()) if _is_missing(catalog, name)]
         if missing:
-            lines = [f"  {name} ({_path(catalog, name)}): {_way_to(name)}" for name in missing]
+            lines = [f"  {name} ({_path(catalog, name)}): {way_to(name)}" for name in missing]
             raise InvalidInput("These are not there yet:\n" + "\n".join(lines))
         for name in sorted(pipeline.all_outputs()):
             if path := _path(catalog, name):
@@ -61,8 +71,10 @@ class CheckFiles:
 class Provenance:
     """Writes down what artifacts are made with, and refuses those made with something else.
 
-    Each run folder is claimed by its stage's parameters (`experiment/claims.py`). Records and
-    whatever has a manifest also carry their parameters and the software that made them.
+    Each run folder is claimed by its stage's parameters (`experiment/claims.py`) and locked while a
+    node writes to it or reads from it (`experiment/locks.py`). The claim holds a digest of each
+    artifact, compared when it is read. Records and whatever has a manifest also carry their
+    parameters and the software that made them.
     """
 
     @hook_impl
@@ -74,6 +86,8 @@ class Provenance:
     def after_catalog_created(self, catalog: DataCatalog, conf_catalog: dict[str, Any]) -> None:
         """Find each data set's claim."""
         self._catalog = catalog
+        self._locks: dict[str, ExitStack] = defaultdict(ExitStack)
+        self._unsaved: dict[str, set[str]] = {}
         self._claims = {
             name: self._claim(**entry["metadata"]["claim"])
             for name, entry in conf_catalog.items()
@@ -86,7 +100,10 @@ class Provenance:
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline) -> None:
         """Refuse folders that were made with other parameters, before any work."""
-        touched = {self._claims[name].path for name in pipeline.datasets() if name in self._claims}
+        self._refuse_others({self._claims[one].path for one in self._claimed(pipeline.datasets())})
+
+    def _refuse_others(self, touched: set[Path]) -> None:
+        """Refuse claims of these paths, where other parameters have made one of their artifacts."""
         held = {
             claim.path: claim
             for name, claim in self._claims.items()
@@ -96,42 +113,82 @@ class Provenance:
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
-        """Claim the folders that the node writes to."""
-        for claim in {
-            self._claims[name].path: self._claims[name] for name in self._made_by(node)
-        }.values():
-            if claim.recorded() != claim.made_with:
-                claim.write()
+        """Lock the folders that the node writes to, and claim them."""
+        outputs = self._claimed(node.outputs)
+        self._unsaved[node.name] = set(outputs)
+        claims = {self._claims[name].path: self._claims[name] for name in outputs}
+        for folder in sorted({claim.folder for claim in claims.values()}):
+            self._lock(node.name, folder, is_shared=False)
+        self._refuse_others(set(claims))  # another run may have claimed them meanwhile
+        for claim in claims.values():
+            claim.take()
 
-    def _made_by(self, node: Node) -> list[str]:
-        return [name for name in node.outputs if name in self._claims]
+    def _lock(self, key: str, folder: Path, *, is_shared: bool) -> None:
+        policy = self._parameters.folder_locks
+        self._locks[key].enter_context(hold(folder, policy, is_shared=is_shared))
+
+    def _unlock(self, key: str) -> None:
+        self._locks.pop(key, ExitStack()).close()
 
     @hook_impl
     def before_dataset_saved(self, dataset_name: str, data: Any) -> None:
         """Add what it was made with to a record or a manifest."""
-        record = self._record(dataset_name, data)
+        if dataset_name not in self._claims:
+            return
+        claim = self._claims[dataset_name]
+        forget(claim.path, self._artifact(dataset_name))
+        is_record = isinstance(self._catalog.get(dataset_name), RecordDataset)
+        record = data if is_record else getattr(data, "manifest", None)
         if record is not None:
-            record["settings"] = self._claims[dataset_name].made_with
+            record["settings"] = claim.made_with
             record.update(software())
 
     @hook_impl
-    def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:
-        """Refuse an artifact that somebody put there from another run."""
-        record = self._record(dataset_name, data)
-        if record is None or "settings" not in record:
+    def after_dataset_saved(self, dataset_name: str, node: Node) -> None:
+        """Note its digest; after the node's last one, let others in."""
+        if dataset_name not in self._claims:
             return
-        claim = self._claims[dataset_name]
-        what = f"{dataset_name} ({claim.folder})"
-        refuse_differences(record["settings"], claim.made_with, what)
-        if isinstance(data, ImageSet):
-            data.refuse_others(what)
+        remember(self._claims[dataset_name].path, self._artifact(dataset_name))
+        self._unsaved[node.name].discard(dataset_name)
+        if not self._unsaved[node.name]:
+            self._unlock(node.name)
 
-    def _record(self, name: str, data: Any) -> dict[str, Any] | None:
-        if name not in self._claims:
-            return None
-        if isinstance(self._catalog.get(name), RecordDataset):
-            return data
-        return getattr(data, "manifest", None)
+    @hook_impl
+    def before_dataset_loaded(self, dataset_name: str) -> None:
+        """Refuse an artifact that is not what was saved, and let nobody write meanwhile."""
+        for name, claim, artifact in self._read_by(dataset_name):
+            self._lock(dataset_name, claim.parent, is_shared=True)
+            refuse_changed(claim, artifact, way_to(name))
+
+    @hook_impl
+    def after_dataset_loaded(self, dataset_name: str) -> None:
+        """Let others write."""
+        self._unlock(dataset_name)
+
+    @hook_impl
+    def on_pipeline_error(self) -> None:
+        """Let others in."""
+        for key in list(self._locks):
+            self._unlock(key)
+
+    def _claimed(self, names: Iterable[str]) -> list[str]:
+        return [name for name in names if name in self._claims]
+
+    def _artifact(self, name: str) -> Path:
+        path = _path(self._catalog, name)
+        assert path is not None
+        return path
+
+    def _read_by(self, name: str) -> Iterator[tuple[str, Path, Path]]:
+        """Name, file of the claim and path of what a data set reads."""
+        if name.startswith("params:"):
+            return
+        dataset = self._catalog.get(name)
+        if isinstance(dataset, RunRecordsDataset):
+            for path in dataset.files():
+                yield f"{path.parts[-3]}.metrics", path.with_name(f"metrics{SUFFIX}"), path
+        elif name in self._claims and not isinstance(dataset, WorkFolderDataset):
+            yield name, self._claims[name].path, self._artifact(name)
 
 
 class NameNodes:
@@ -161,7 +218,7 @@ def _path(catalog: DataCatalog, name: str) -> Path | None:
     return None if path is None else Path(path)
 
 
-def _way_to(name: str) -> str:
+def way_to(name: str) -> str:
     """The command that makes a data set: the smallest registered pipeline that has it as output."""
     from kedro.framework.project import pipelines
 

@@ -5,7 +5,13 @@ from pathlib import Path
 import pytest
 
 from pu_diffusion_pipeline.errors import InvalidInput
-from pu_diffusion_pipeline.experiment.claims import Claim, refuse_others
+from pu_diffusion_pipeline.experiment.claims import (
+    Claim,
+    forget,
+    refuse_changed,
+    refuse_others,
+    remember,
+)
 
 MADE_WITH = {"training.learning_rate": 0.002, "training.adam_betas": [0.9, 0.99], "beta": 0.1}
 
@@ -16,8 +22,8 @@ def claim(folder: Path, **changed: object) -> Claim:
 
 
 def test_the_same_parameters_may_come_back(tmp_path):
-    claim(tmp_path).write()
-    assert claim(tmp_path).recorded() == MADE_WITH
+    claim(tmp_path).take()
+    assert claim(tmp_path).differences() == []
     refuse_others([claim(tmp_path)])
 
 
@@ -32,7 +38,7 @@ def test_the_same_parameters_may_come_back(tmp_path):
 def test_other_parameters_are_refused_naming_them_the_folder_and_both_ways_out(
     tmp_path, changed, message
 ):
-    claim(tmp_path).write()
+    claim(tmp_path).take()
     with pytest.raises(InvalidInput, match=message) as refusal:
         refuse_others([claim(tmp_path, **changed)])
     text = str(refusal.value)
@@ -52,7 +58,7 @@ def test_many_folders_and_differences_make_one_short_message(tmp_path):
     claims = []
     for number in range(30):
         one = claim(tmp_path / str(number))
-        one.write()
+        one.take()
         changed = {f"training__option_{number}": number}
         claims.append(claim(tmp_path / str(number), **changed))
     with pytest.raises(InvalidInput) as refusal:
@@ -63,17 +69,81 @@ def test_many_folders_and_differences_make_one_short_message(tmp_path):
     assert "  and 22 more" in lines
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"made_with"'])
+NO_CLAIMS = ["", "{", "[]", '{"made_with"', "[" * 100_000]
+NO_OBJECT = '{"stage": "model", "method": "pu", "made_with": 1}'
+
+
+@pytest.mark.parametrize("content", [*NO_CLAIMS, NO_OBJECT])
 def test_a_damaged_claim_is_refused_by_name(tmp_path, content):
     one = claim(tmp_path)
-    one.write()
+    one.take()
     one.path.write_text(content)
     with pytest.raises(InvalidInput, match=r"model\.claim\.json is damaged"):
-        one.recorded()
+        one.differences()
 
 
 def test_two_stages_claim_one_folder_side_by_side(tmp_path):
-    claim(tmp_path).write()
+    claim(tmp_path).take()
     other = claim(tmp_path, sampling__num_steps=30)._replace(stage="samples")
-    other.write()
+    other.take()
     refuse_others([claim(tmp_path), other])
+
+
+@pytest.fixture(params=["file", "folder"])
+def artifact(request, tmp_path) -> Path:
+    """A claimed and finished file, or folder."""
+    one = claim(tmp_path)
+    one.take()
+    path = one.folder / "artifact"
+    if request.param == "folder":
+        path.mkdir()
+        (path / "part").write_text("content")
+    else:
+        path.write_text("content")
+    remember(one.path, path)
+    return path
+
+
+def check(artifact: Path) -> None:
+    refuse_changed(artifact.parent / "model.claim.json", artifact, "made by kedro run")
+
+
+def test_an_artifact_that_is_as_it_was_saved_may_be_read(artifact):
+    check(artifact)
+
+
+@pytest.mark.parametrize("content", ["contenT", "conten", "", "content\n"])
+def test_a_changed_artifact_is_refused_with_the_way_out(artifact, content):
+    (artifact / "part" if artifact.is_dir() else artifact).write_text(content)
+    with pytest.raises(InvalidInput, match="not what was saved there") as refusal:
+        check(artifact)
+    assert str(artifact) in str(refusal.value)
+    assert "made by kedro run" in str(refusal.value)
+
+
+def test_a_file_more_or_another_name_in_a_folder_is_a_change(artifact):
+    if artifact.is_file():
+        pytest.skip("about folders")
+    (artifact / "part").rename(artifact / "other")
+    with pytest.raises(InvalidInput, match="not what was saved there"):
+        check(artifact)
+
+
+def test_an_artifact_that_is_being_written_is_not_finished(artifact):
+    path = artifact.parent / "model.claim.json"
+    forget(path, artifact)
+    with pytest.raises(InvalidInput, match="was not finished"):
+        check(artifact)
+    remember(path, artifact)
+    check(artifact)
+
+
+def test_a_claim_with_other_parameters_knows_no_artifact(artifact, tmp_path):
+    claim(tmp_path, beta=0.2).take()
+    with pytest.raises(InvalidInput, match="was not finished"):
+        check(artifact)
+
+
+def test_a_claim_that_is_taken_again_keeps_the_digests(artifact, tmp_path):
+    claim(tmp_path).take()
+    check(artifact)

@@ -64,14 +64,17 @@ class RunRecordsDataset(WorkFolderDataset):
 
     def load(self) -> dict[str, dict[str, object]]:
         """Run (`<method>/<run>`) to its record, as they are now."""
-        folder = self.filepath
         records = {}
-        for path in sorted(folder.glob("*/*/metrics.json")):
+        for path in self.files():
             try:
                 record = json.loads(path.read_text())
             except ValueError as error:
                 raise InvalidInput(
                     f"{path} is damaged ({error}); delete it and evaluate that run again"
                 ) from error
-            records[path.parent.relative_to(folder).as_posix()] = record
+            records[path.parent.relative_to(self.filepath).as_posix()] = record
         return records
+
+    def files(self) -> list[Path]:
+        """The files of the records."""
+        return sorted(self.filepath.glob("*/*/metrics.json"))

@@ -1,6 +1,5 @@
 """What the weights of a model must be before any work is spent on it."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,22 +33,3 @@ def refuse_nonfinite(denoiser: "nn.Module", what: str) -> None:
             raise InvalidInput(
                 f"{what}: the weight {name} holds values that are not finite; make the model anew"
             )
-
-
-def refuse_other_weights(denoiser: "nn.Module", manifest: Mapping[str, object], what: str) -> None:
-    """Refuse weights that are not those that a manifest describes.
-
-    Args:
-        denoiser: the model as it was read.
-        manifest: of its training; an older one says nothing of the weights.
-        what: names the model in the message.
-
-    Raises:
-        InvalidInput: somebody has put other weights in their place.
-    """
-    made = manifest.get("weights_digest")
-    if made is not None and made != weights_digest(denoiser):
-        raise InvalidInput(
-            f"{what}: its weights are not those that its manifest describes. Another model lies in "
-            "its folder: delete the folder and train it anew."
-        )

@@ -1,20 +1,39 @@
 """Claims: a folder under data/ belongs to the parameters it was made with.
 
 Every run folder holds a file `<stage>.claim.json` for each stage that writes there: the stage, the
-method and every parameter that its artifacts depend on. A run with other parameters is refused,
-naming them; nothing is overwritten by it.
+method, every parameter that its artifacts depend on, and a digest of each artifact. A run with
+other parameters is refused, naming them; nothing is overwritten by it. An artifact that is not what
+was saved is refused when it is read.
 """
 
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 from pu_diffusion_pipeline.atomic_write import atomic_write
+from pu_diffusion_pipeline.digests import digest_of_path
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.experiment.identity import differences
 
 MOST_LINES = 8  # of a refusal
+SUFFIX = ".claim.json"
+
+
+class Recorded(TypedDict):
+    """What a claim's file holds.
+
+    Attributes:
+        stage: one of `identity.STAGES`.
+        method: whose artifacts they are; None for those of no method.
+        made_with: the flat parameters they depend on.
+        digests: name of each finished artifact in the folder to its sha256.
+    """
+
+    stage: str
+    method: str | None
+    made_with: dict[str, object]
+    digests: dict[str, str]
 
 
 class Claim(NamedTuple):
@@ -35,35 +54,71 @@ class Claim(NamedTuple):
     @property
     def path(self) -> Path:
         """The file that holds it."""
-        return self.folder / f"{self.stage}.claim.json"
+        return self.folder / f"{self.stage}{SUFFIX}"
 
-    def write(self) -> None:
-        """Claim the folder."""
-        content = {"stage": self.stage, "method": self.method, "made_with": self.made_with}
-        with atomic_write(self.path) as temporary:
-            temporary.write_text(json.dumps(content, indent=1))
+    def take(self) -> None:
+        """Claim the folder, unless it is claimed so already."""
+        if not self.path.is_file() or self.differences():
+            content = Recorded(
+                stage=self.stage, method=self.method, made_with=self.made_with, digests={}
+            )
+            _write(self.path, content)
 
-    def recorded(self) -> dict[str, object] | None:
-        """The parameters that the folder was claimed with; None if nobody has.
+    def differences(self) -> list[str]:
+        """A line for each parameter in which the folder differs from this claim.
 
         Raises:
             InvalidInput: the file is damaged.
         """
         if not self.path.is_file():
-            return None
-        try:
-            return json.loads(self.path.read_text())["made_with"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise InvalidInput(
-                f"{self.path} is damaged ({error}). Delete {self.folder} and make it anew."
-            ) from error
-
-    def differences(self) -> list[str]:
-        """A line for each parameter in which the folder differs from this claim."""
-        recorded = self.recorded()
-        if recorded is None:
             return ["it holds no claim: an earlier version of this package made it"]
-        return differences(recorded, self.made_with)
+        recorded = _read(self.path)
+        method = differences({"method": recorded["method"]}, {"method": self.method})
+        return method + differences(recorded["made_with"], self.made_with)
+
+
+def forget(claim: Path, artifact: Path) -> None:
+    """Note that an artifact is about to be written.
+
+    Args:
+        claim: the file of its folder's claim.
+        artifact: the file or folder.
+    """
+    recorded = _read(claim)
+    if recorded["digests"].pop(artifact.name, None) is not None:
+        _write(claim, recorded)
+
+
+def remember(claim: Path, artifact: Path) -> None:
+    """Note the digest of an artifact that is finished; arguments as for `forget`."""
+    recorded = _read(claim)
+    recorded["digests"][artifact.name] = digest_of_path(artifact)
+    _write(claim, recorded)
+
+
+def refuse_changed(claim: Path, artifact: Path, way_out: str) -> None:
+    """Refuse to read an artifact that is not what was saved there.
+
+    Args:
+        claim: the file of its folder's claim.
+        artifact: the file or folder.
+        way_out: how it is made anew.
+
+    Raises:
+        InvalidInput: it was changed, or was never finished.
+    """
+    made = _read(claim)["digests"].get(artifact.name) if claim.is_file() else None
+    if made is None:
+        raise InvalidInput(
+            f"{artifact} was not finished, or an earlier version of this package made it. It is "
+            f"{way_out}."
+        )
+    if made != digest_of_path(artifact):
+        raise InvalidInput(
+            f"{artifact} is not what was saved there (its digest is not the one in {claim.name}): "
+            f"somebody has changed it, or the disk is damaged. Put it back, or make it anew; it is "
+            f"{way_out}."
+        )
 
 
 def refuse_others(claims: Iterable[Claim]) -> None:
@@ -91,3 +146,23 @@ def refuse_others(claims: Iterable[Claim]) -> None:
         "Restore the value, or make it anew: pass the change with --params (it then gets folders "
         "of its own), or delete what was made: rm -r " + " ".join(folders)
     )
+
+
+def _read(path: Path) -> Recorded:
+    try:
+        recorded = json.loads(path.read_text(encoding="utf-8"))
+        return Recorded(
+            stage=recorded["stage"],
+            method=recorded["method"],
+            made_with=dict(recorded["made_with"]),
+            digests=dict(recorded.get("digests", {})),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InvalidInput(
+            f"{path} is damaged ({error}). Delete {path.parent} and make it anew."
+        ) from error
+
+
+def _write(path: Path, recorded: Recorded) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(recorded, indent=1), encoding="utf-8")

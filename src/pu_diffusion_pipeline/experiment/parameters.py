@@ -17,6 +17,7 @@ from pu_diffusion_pipeline.diffusion.options import (
     SamplingOptions,
 )
 from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.experiment.locks import Policy
 from pu_diffusion_pipeline.images.options import DataOptions
 from pu_diffusion_pipeline.metrics.options import EvaluationOptions, JudgeOptions
 from pu_diffusion_pipeline.options import (
@@ -87,6 +88,7 @@ class Parameters(Options):
     ]
     pretrained: Annotated[str | None, left_out_at(None)]
     paper_row: Annotated[PaperRow | None, NEUTRAL]
+    folder_locks: Annotated[Policy, NEUTRAL]
     compute: ComputeOptions
     data: DataOptions
     class_prior: ClassPriorOptions

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pu_diffusion_pipeline.digests import digest
-from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.images.options import DataOptions
 from pu_diffusion_pipeline.images.sources import Source
 from pu_diffusion_pipeline.images.transforms import to_model_size
@@ -44,18 +42,6 @@ class ImageSet:
         conditions = None if self.conditions is None else self.conditions[rows]
         return ImageSet(self.images[rows], conditions=conditions)
 
-    def refuse_others(self, what: str) -> None:
-        """Refuse images that are not those that the manifest describes.
-
-        Raises:
-            InvalidInput: somebody has put others in their place, or damaged them.
-        """
-        if self.manifest["sha256"] != digest(self.images):
-            raise InvalidInput(
-                f"{what}: the images are not those that their manifest describes. Delete the "
-                "folder and make them anew."
-            )
-
     def save_pretrained(self, folder: str | Path) -> None:
         """Write `images.npy`, `conditions.npy` if any, and `manifest.json` into a new folder."""
         folder = Path(folder)
@@ -63,8 +49,7 @@ class ImageSet:
         np.save(folder / "images.npy", self.images, allow_pickle=False)
         if self.conditions is not None:
             np.save(folder / "conditions.npy", self.conditions, allow_pickle=False)
-        manifest = {**self.manifest, "sha256": digest(self.images)}
-        (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
+        (folder / "manifest.json").write_text(json.dumps(self.manifest, indent=1))
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "ImageSet":

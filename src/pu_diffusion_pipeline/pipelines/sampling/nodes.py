@@ -20,10 +20,8 @@ def sample_model(
     """Samples of a trained model, saved once as uint8."""
     from pu_diffusion_pipeline.diffusion.compute import resolve_compute
     from pu_diffusion_pipeline.diffusion.sampler import balanced_conditions, sample_images
-    from pu_diffusion_pipeline.diffusion.weights_check import refuse_other_weights
 
     title = f"sample {training_manifest['method']}"
-    refuse_other_weights(model.unet, training_manifest, title)
     conditions = balanced_conditions(sampling.num_images, num_conditions)
     how: dict[str, Any] = {"seed": seed, "compute": resolve_compute(compute), "title": title}
     images = sample_images(model.unet, model.scheduler, sampling, conditions=conditions, **how)
