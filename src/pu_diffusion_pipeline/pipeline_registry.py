@@ -7,7 +7,7 @@ the judge. Those forms are registered as `<name>.estimated`, `<name>.watched` an
 
 import warnings
 from collections.abc import Iterable
-from itertools import product
+from functools import cache
 
 from kedro.pipeline import Pipeline
 
@@ -32,11 +32,17 @@ def register_pipelines() -> dict[str, Pipeline]:
     `train_*`, `pretrain`, `prior_estimation` and `train_classifier` include what they need;
     `sample*`, `evaluate*`, `report` and `summarize` start from what is saved.
     """
+    return dict(_registered())
+
+
+@cache
+def _registered() -> dict[str, Pipeline]:
+    """Made once: Kedro asks for them several times in a run."""
     with warnings.catch_warnings():
         # Kedro's note to users of namespaces: nothing that a user of this project can act on.
         warnings.filterwarnings("ignore", message=r".*dataset names contain '\.' characters.*")
         pipelines = _pipelines(is_estimated=False, is_watched=False)
-        for is_estimated, is_watched in product((False, True), repeat=2):
+        for is_estimated, is_watched in [(False, True), (True, False), (True, True)]:
             suffix = ESTIMATED * is_estimated + WATCHED * is_watched
             found = _pipelines(is_estimated, is_watched).items()
             pipelines |= {
@@ -86,8 +92,10 @@ class _Parts:
     def __init__(self, is_estimated: bool, is_watched: bool) -> None:
         self.data = data_engineering.create_pipeline()
         self.prior = prior_estimation.create_pipeline()
-        self.beta = prior_estimation.create_beta_pipeline(is_estimated)
+        beta = prior_estimation.create_beta_pipeline(is_estimated)
         self.initial = training.create_initial_pipeline()
+        self.start = self.data + self.prior + beta + self.initial
+        self.with_oracle = self.start + data_engineering.create_oracle_pipeline()
         self.judge = classifier.create_pipeline()
         self.reference = classifier.create_reference_pipeline()
         self.train = {
@@ -101,9 +109,7 @@ class _Parts:
         self.evaluate = {name: evaluation.create_pipeline(name) for name in METHODS}
 
     def with_what_it_needs(self, pipeline: Pipeline) -> Pipeline:
-        oracle = data_engineering.create_oracle_pipeline()
-        upstream = self.data + self.prior + self.beta + self.initial + oracle
-        return (upstream + pipeline).to_outputs(*pipeline.outputs())
+        return (self.with_oracle + pipeline).to_outputs(*pipeline.outputs())
 
     def sample_saved(self, name: str) -> Pipeline:
         return self.sample[name] if name in self.train else self.initial + self.sample[name]
@@ -113,8 +119,8 @@ class _Parts:
         trained = [self.train[name] for name in methods if name in self.train]
         sampled = [self.sample[name] for name in methods]
         evaluated = [self.evaluate[name] for name in methods]
-        shared = self.data + self.prior + self.beta + self.initial + self.judge
-        return shared + _sum([*trained, *sampled, *evaluated]) + reporting.create_pipeline(methods)
+        parts = _sum([self.judge, *trained, *sampled, *evaluated])
+        return self.start + parts + reporting.create_pipeline(methods)
 
 
 def _sum(pipelines: Iterable[Pipeline]) -> Pipeline:

@@ -47,9 +47,11 @@ class FigureDataset(AbstractDataset["Figure", None]):
 
     def save(self, data: "Figure") -> None:
         """Write the figure in each format, or leave the old files."""
+        from pu_diffusion_pipeline.reports.figures import write_figure
+
         for kind in self._formats:
             with atomic_write(self._file(kind)) as temporary:
-                data.savefig(temporary, format=kind, dpi=self._dpi)
+                write_figure(data, temporary, kind, self._dpi)
 
     def preview(self) -> ImagePreview:
         """The PNG, for kedro-viz."""

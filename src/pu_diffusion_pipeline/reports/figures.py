@@ -3,7 +3,10 @@
 import base64
 import io
 from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -195,10 +198,24 @@ def _draw_risks(errors: Axes, barrier: Axes, history: pd.DataFrame) -> None:
         barrier.plot(steps, values, label=LABELS[column], color="tab:green", linewidth=1.3)
 
 
+def write_figure(figure: Figure, target: Path | IO[Any], kind: str, dpi: int = 140) -> None:
+    """Write a figure; the same figure gives the same bytes.
+
+    Args:
+        figure: to write.
+        target: a path or an open file.
+        kind: as Matplotlib names formats: png, svg.
+        dpi: pixels per inch of formats that have pixels.
+    """
+    metadata = {"Date": None} if kind == "svg" else None
+    with mpl.rc_context({"svg.hashsalt": "figure"}):
+        figure.savefig(target, format=kind, dpi=dpi, metadata=metadata)
+
+
 def to_svg(figure: Figure) -> str:
     """The figure as an SVG element for HTML."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg")
+    write_figure(figure, buffer, "svg")
     text = buffer.getvalue()
     return text[text.index("<svg") :]
 
@@ -206,7 +223,7 @@ def to_svg(figure: Figure) -> str:
 def to_png_base64(figure: Figure, dpi: int = 140) -> str:
     """The figure as base64 text of a PNG."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)
+    write_figure(figure, buffer, "png", dpi)
     return base64.b64encode(buffer.getvalue()).decode()
 
 

@@ -1,0 +1,110 @@
+"""Whenever a run is killed or cannot write, the same command ends as if nothing had happened."""
+
+import errno
+import os
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from faults.contents import contents, differences
+from faults.injection import Ended, Fault, make_project, may_mount, run, small_disk
+
+KILLED = -9
+QUICK = "use_given_beta,index_source,split_source,read_training_images,read_evaluation_images"
+CODES = [errno.ENOSPC, errno.EIO]
+
+
+def check_ended_well(project: Path, expected: dict[str, str], *arguments: str) -> None:
+    ended = run(project, *arguments)
+    assert ended.code == 0, ended.output
+    assert differences(expected, contents(project)) == []
+
+
+def check_failure(ended: Ended, project: Path, expected: dict[str, str]) -> None:
+    """A failure of the disk is one short message that no one takes for a bug, or harmless."""
+    if ended.code == 0:
+        assert differences(expected, contents(project)) == []
+        return
+    assert ended.code == 1, ended.output
+    assert "Traceback" not in ended.output
+    assert "This is a bug" not in ended.output
+    message = ended.output[ended.output.index("Error: ") :].strip()
+    assert len(message.splitlines()) <= 6, message
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory) -> Path:
+    """A project in which only the first nodes have run."""
+    project = make_project(tmp_path_factory.mktemp("quick") / "project")
+    assert run(project, f"--nodes={QUICK}").code == 0
+    return project
+
+
+@pytest.mark.parametrize("over_finished", [False, True])
+def test_kills_of_the_first_nodes_leave_nothing_behind(quick, tmp_path, over_finished):
+    expected = contents(quick)
+    project = tmp_path / "project"
+    shutil.copytree(quick, project) if over_finished else make_project(project)
+    total = run(make_project(tmp_path / "count"), f"--nodes={QUICK}").operations
+    for at in random.Random(0).sample(range(total), 4):
+        assert run(project, f"--nodes={QUICK}", fault=Fault("kill", at)).code == KILLED
+    check_ended_well(project, expected, f"--nodes={QUICK}")
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_failed_writes_of_the_first_nodes_leave_nothing_behind(quick, empty, tmp_path, code):
+    expected = contents(quick)
+    total = run(make_project(tmp_path / "count"), f"--nodes={QUICK}").writes
+    for at in random.Random(1).sample(range(total), 2):
+        ended = run(empty, f"--nodes={QUICK}", fault=Fault("fail", at, code))
+        check_failure(ended, empty, expected)
+    check_ended_well(empty, expected, f"--nodes={QUICK}")
+
+
+def kill_and_finish(project: Path, expected: dict[str, str], seed: int, kills: int) -> None:
+    """Kill a run at random operations, again and again, then let it end."""
+    draw = random.Random(seed)
+    for _ in range(kills):
+        ended = run(project, fault=Fault("kill", draw.randrange(2000)))
+        assert ended.code in (KILLED, 0), ended.output
+    check_ended_well(project, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(int(os.environ.get("PU_FAULT_ROUNDS", "2"))))
+def test_kills_anywhere_from_empty(finished, empty, seed):
+    kill_and_finish(empty, contents(finished), seed, kills=5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(int(os.environ.get("PU_FAULT_ROUNDS", "2"))))
+def test_kills_anywhere_over_finished_data(finished, project, seed):
+    kill_and_finish(project, contents(finished), 1000 + seed, kills=5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(int(os.environ.get("PU_FAULT_ROUNDS", "2"))))
+def test_failed_writes_anywhere(finished, empty, seed):
+    expected = contents(finished)
+    draw = random.Random(seed)
+    for _ in range(5):
+        at = draw.randrange(1200)
+        check_failure(run(empty, fault=Fault("fail", at, draw.choice(CODES))), empty, expected)
+    check_ended_well(empty, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not may_mount(), reason="needs the right to mount a file system")
+@pytest.mark.parametrize("kilobytes", [0, 40, 200, 500, 900, 1300, 1700, 2100])
+def test_a_disk_that_gets_full_and_is_made_larger(finished, empty, kilobytes):
+    """Real ENOSPC, also inside what compiled libraries write."""
+    with small_disk(empty / "data", 40_000):
+        shutil.copytree(finished / "data", empty / "data", dirs_exist_ok=True)
+        used = sum(path.stat().st_blocks * 512 for path in (empty / "data").rglob("*")) // 1024
+    with small_disk(empty / "data", max(4, used * kilobytes // 2100)):
+        check_failure(run(empty), empty, contents(finished))
+        command = f"mount -o remount,size=40000k {empty / 'data'}"
+        assert os.system(command) == 0  # noqa: S605
+        check_ended_well(empty, contents(finished))
