@@ -92,8 +92,8 @@ def forget(claim: Path, artifact: Path) -> None:
 def remember(claim: Path, artifact: Path) -> None:
     """Note the digest of an artifact that is finished; arguments as for `forget`."""
     recorded = _read(claim)
-    recorded["digests"][artifact.name] = digest_of_path(artifact)
-    _write(claim, recorded)
+    digests = {**recorded["digests"], artifact.name: digest_of_path(artifact)}
+    _write(claim, Recorded(**{**recorded, "digests": dict(sorted(digests.items()))}))
 
 
 def refuse_changed(claim: Path, artifact: Path, way_out: str) -> None:
