@@ -1,3 +1,6 @@
+import struct
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -50,11 +53,58 @@ def test_saving_over_a_set_is_refused(tmp_path):
     assert len(ImageSet.from_pretrained(tmp_path / "set")) == 5
 
 
-def test_a_file_with_python_objects_is_not_unpickled(tmp_path):
+class Harmful:
+    def __reduce__(self):
+        return (Path.touch, (Path("canary"),))
+
+
+def npy_header(shape: tuple[int, ...], padding: str = "") -> bytes:
+    """A file of numpy's format, version 2, that ends after its header."""
+    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}{padding}\n".encode()
+    return b"\x93NUMPY\x02\x00" + struct.pack("<I", len(text)) + text
+
+
+DAMAGED = {
+    "empty": b"",
+    "text": b"not an array",
+    "short": npy_header((10, 3, 8, 8)),
+    "10^15 images": npy_header((10**15, 3, 8, 8)),
+    "10^40 images": npy_header((10**40, 3, 8, 8)),
+    "long header": npy_header((0, 3, 8, 8), " " * 10**6),
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_array_is_refused_naming_the_folder(tmp_path, content):
     ImageSet(some_images()).save_pretrained(tmp_path / "set")
-    np.save(tmp_path / "set" / "images.npy", np.array([{}], dtype=object), allow_pickle=True)
-    with pytest.raises(ValueError, match=r"pickle|Python object"):
+    (tmp_path / "set/images.npy").write_bytes(content)
+    with pytest.raises(InvalidInput, match=r"set holds no set of images: .*Delete the folder"):
         ImageSet.from_pretrained(tmp_path / "set")
+
+
+@pytest.mark.parametrize("content", ["", "[" * 10**5], ids=["empty", "deep"])
+def test_a_damaged_manifest_is_refused_naming_the_folder(tmp_path, content):
+    ImageSet(some_images()).save_pretrained(tmp_path / "set")
+    (tmp_path / "set/manifest.json").write_text(content)
+    with pytest.raises(InvalidInput, match="set holds no set of images"):
+        ImageSet.from_pretrained(tmp_path / "set")
+
+
+@pytest.mark.parametrize("name", ["images.npy", "conditions.npy"])
+def test_a_file_with_python_objects_is_not_unpickled(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    ImageSet(some_images(), conditions=np.arange(5)).save_pretrained(tmp_path / "set")
+    np.save(tmp_path / "set" / name, np.array([Harmful()], dtype=object), allow_pickle=True)
+    with pytest.raises(InvalidInput, match=r"pickle|Python object"):
+        ImageSet.from_pretrained(tmp_path / "set")
+    assert not Path("canary").exists()
+    np.load(tmp_path / "set" / name, allow_pickle=True)
+    assert Path("canary").exists()
+
+
+def test_an_empty_set_comes_back(tmp_path):
+    ImageSet(some_images(0)).save_pretrained(tmp_path / "set")
+    assert len(ImageSet.from_pretrained(tmp_path / "set")) == 0
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,15 @@
 """Sources read files in torchvision's own layout; the files are written by `raw_files`."""
 
 import hashlib
+import io
 import os
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.images.sources import SOURCES, Source, open_source
@@ -196,6 +199,45 @@ def test_celeba_images_are_decoded_from_the_files_of_their_rows(celeba):
         assert source.digests(np.array([position])) == [
             hashlib.sha256(file.read_bytes()).hexdigest()
         ]
+
+
+def jpeg(size: tuple[int, int]) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", size).save(stream, "JPEG")
+    return stream.getvalue()
+
+
+def png_bomb(side: int) -> bytes:
+    """A PNG that claims to have `side` x `side` pixels."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    return b"\x89PNG\r\n\x1a\n" + chunk
+
+
+def jpeg_bomb(side: int) -> bytes:
+    """A JPEG that claims to have `side` x `side` pixels."""
+    small = jpeg((178, 218))
+    return small.replace(struct.pack(">HH", 218, 178), struct.pack(">HH", side, side), 1)
+
+
+UNFIT = {
+    "empty": b"",
+    "text": b"<!doctype html>",
+    "truncated": jpeg((178, 218))[:-200],
+    "another size": jpeg((178, 219)),
+    "png bomb": png_bomb(50_000),
+    "jpeg bomb": jpeg_bomb(50_000),
+    "runs Ghostscript": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 178 218\n",
+}
+
+
+@pytest.mark.parametrize("content", UNFIT.values(), ids=UNFIT)
+def test_a_file_that_is_no_image_of_celeba_is_refused_before_it_is_decoded(celeba, content):
+    source = open_source("celeba", celeba, download=False)
+    (celeba / "celeba/img_align_celeba/000001.jpg").write_bytes(content)
+    with pytest.raises(InvalidInput, match=r"data\.root.*000001\.jpg.*178 x 218"):
+        source.read(0)
+    assert source.read(1).shape == (218, 178, 3)
 
 
 # --- every source ---------------------------------------------------------------------------------

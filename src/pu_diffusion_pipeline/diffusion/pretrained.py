@@ -1,28 +1,35 @@
 """The model that fine-tuning starts from: an unconditional diffusers pipeline.
 
-Weights are read from safetensors. A folder that has only a pickle (`.bin`) is read through torch's
-weights-only loader, which accepts nothing but tensors.
+A folder may come from anybody. Its JSON files are checked (`published.py`), then the names and
+shapes of its weights (`weight_files.py`), and only then are the weights read.
 """
 
-import json
-import logging
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from pu_diffusion_pipeline.diffusion.options import NoiseOptions
+from pu_diffusion_pipeline.diffusion.published import (
+    PipelineIndex,
+    SchedulerDescription,
+    UNetDescription,
+    read_description,
+)
+from pu_diffusion_pipeline.diffusion.weight_files import load_weights
 from pu_diffusion_pipeline.diffusion.weights_check import refuse_nonfinite
 from pu_diffusion_pipeline.errors import InvalidInput
 
 if TYPE_CHECKING:
     from diffusers import DDPMScheduler, UNet2DModel
 
-log = logging.getLogger(__name__)
-
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
-DESCRIPTIONS = ["model_index.json", "*config.json"]  # patterns; `*` matches subfolders too
+DESCRIPTIONS = [
+    "model_index.json",
+    "*config.json",
+    "*.index.json",
+]  # patterns; `*` matches subfolders too
 
 
 def load_pretrained(
@@ -53,9 +60,9 @@ def load_pretrained(
 
     folder = find_folder(name)
     unet = _component(folder, "unet", name)
-    scheduler = _component(folder, "scheduler", name)
-    noise_scheduler = DDPMScheduler.from_config(
-        _read_json(scheduler / "scheduler_config.json", name)
+    described = read_description(unet / "config.json", UNetDescription)
+    scheduler = read_description(
+        _component(folder, "scheduler", name) / "scheduler_config.json", SchedulerDescription
     )
     asked = {
         "data.image_size": image_size,
@@ -63,9 +70,11 @@ def load_pretrained(
         "data.num_conditions": num_conditions,
         **{f"noise.{field}": value for field, value in noise.model_dump().items()},
     }
-    model = _description(_read_json(unet / "config.json", name), dict(noise_scheduler.config))
-    _check_fit(name, asked, model)
-    return _read_denoiser(unet, name), noise_scheduler
+    _check_fit(name, asked, _made_for(described, scheduler))
+    denoiser = _build_without_weights(described, unet / "config.json")
+    load_weights(denoiser, unet)
+    refuse_nonfinite(denoiser, f"pretrained: {name}")
+    return denoiser.eval(), DDPMScheduler(**scheduler.given)
 
 
 def find_folder(name: str) -> Path:
@@ -100,39 +109,31 @@ def _way_out(name: str) -> str:
     )
 
 
-def _read_json(path: Path, name: str) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InvalidInput(
-            f"pretrained: {name} is no diffusers pipeline: {path} is missing or damaged. "
-            f"{_way_out(name)}"
-        ) from error
-
-
 def _component(folder: Path, part: str, name: str) -> Path:
     """The folder of a component: a subfolder, or (in the first published models) the same one."""
-    index = _read_json(folder / "model_index.json", name)
-    kind = (index.get(part) or [None, None])[1]
-    if part == "unet" and kind != "UNet2DModel":
+    if not (folder / "model_index.json").is_file():
         raise InvalidInput(
-            f"pretrained: {name} is a {index.get('_class_name')} whose unet is {kind}; expected an "
-            "unconditional pipeline with a UNet2DModel, such as DDPMPipeline"
+            f"pretrained: {name} is no diffusers pipeline: it has no model_index.json. "
+            f"{_way_out(name)}"
+        )
+    index = read_description(folder / "model_index.json", PipelineIndex)
+    if index.unet != ("diffusers", "UNet2DModel"):
+        raise InvalidInput(
+            f"pretrained: {name} is a {index.pipeline} whose unet is {'.'.join(index.unet)}; "
+            "expected an unconditional pipeline with diffusers.UNet2DModel, such as DDPMPipeline"
         )
     return folder / part if (folder / part).is_dir() else folder
 
 
-def _description(unet: dict[str, Any], scheduler: dict[str, object]) -> dict[str, object]:
+def _made_for(unet: UNetDescription, scheduler: SchedulerDescription) -> dict[str, object]:
     """What a model is made for, by the names of the parameters."""
-    size = unet.get("sample_size")
-    classes = unet.get("num_class_embeds")
+    classes = unet.num_class_embeds
+    noise = scheduler.noise.model_dump()
     return {
-        "data.image_size": size[0] if isinstance(size, list) else size,
-        "data.channels": unet["in_channels"],
+        "data.image_size": unet.sample_size,
+        "data.channels": unet.in_channels,
         "data.num_conditions": None if classes is None else classes - 1,
-        "noise.num_train_timesteps": scheduler["num_train_timesteps"],
-        "noise.schedule": scheduler["beta_schedule"],
-        "noise.prediction_type": scheduler["prediction_type"],
+        **{f"noise.{field}": value for field, value in noise.items()},
     }
 
 
@@ -146,37 +147,26 @@ def _check_fit(name: str, asked: dict[str, object], model: dict[str, object]) ->
         raise InvalidInput(f"pretrained: {name} does not fit the parameters:\n" + "\n".join(wrong))
 
 
-def _read_denoiser(folder: Path, name: str) -> "UNet2DModel":
+def _build_without_weights(described: UNetDescription, path: Path) -> "UNet2DModel":
+    """The denoiser on the meta device, where weights take no memory; it has computed once there."""
     from diffusers import UNet2DModel
 
-    safe = sorted(folder.glob("*.safetensors"))
-    pickled = sorted(folder.glob("*.bin"))
-    if not safe and not pickled:
-        raise InvalidInput(
-            f"pretrained: {name} has no weights in {folder} (diffusion_pytorch_model.safetensors)"
-        )
-    if not safe:
-        log.info("%s: reading its pickled weights through torch's weights-only loader", name)
-        for path in pickled:
-            _check_tensors_only(path, name)
+    side = described.sample_size
     try:
-        denoiser = UNet2DModel.from_pretrained(
-            str(folder), use_safetensors=bool(safe), local_files_only=True
-        )
-    except Exception as error:  # diffusers, safetensors and torch each have their own
+        with torch.device("meta"), torch.no_grad():
+            denoiser = UNet2DModel(**described.given)
+            images = torch.empty(1, described.in_channels, side, side)
+            timesteps = torch.zeros(1, dtype=torch.int64)
+            conditions = None if described.num_class_embeds is None else timesteps
+            predicted = denoiser(images, timesteps, class_labels=conditions).sample
+    except Exception as error:  # diffusers and torch raise whatever fails first
         reason = str(error).strip().split("\n")[0]
         raise InvalidInput(
-            f"pretrained: the weights in {folder} cannot be read ({reason})"
+            f"pretrained: {path} describes a U-Net that cannot compute ({reason[:200]})"
         ) from error
-    refuse_nonfinite(denoiser, f"pretrained: {name}")
-    return denoiser
-
-
-def _check_tensors_only(path: Path, name: str) -> None:
-    try:
-        torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
+    if predicted.shape != images.shape:
         raise InvalidInput(
-            f"pretrained: {path} of {name} holds more than tensors or is damaged; it is not read. "
-            "Use a folder with safetensors weights."
-        ) from error
+            f"pretrained: {path} describes a U-Net that makes {tuple(predicted.shape[1:])} of "
+            f"images {tuple(images.shape[1:])}; expected the same shape"
+        )
+    return denoiser

@@ -53,16 +53,29 @@ class ImageSet:
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "ImageSet":
-        """Read what `save_pretrained` wrote; the images stay on disk until they are used."""
+        """Read what `save_pretrained` wrote; the images stay on disk until they are used.
+
+        Raises:
+            InvalidInput: a file is damaged, or holds something else. Nothing is unpickled.
+        """
         folder = Path(folder)
-        manifest = json.loads((folder / "manifest.json").read_text())
-        try:
-            images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
-        except ValueError:  # an empty array cannot be mapped; a damaged file is refused again here
-            images = np.load(folder / "images.npy", allow_pickle=False)
         path = folder / "conditions.npy"
-        conditions = np.load(path, allow_pickle=False) if path.is_file() else None
-        return cls(images, manifest, conditions)
+        try:
+            manifest = json.loads((folder / "manifest.json").read_text())
+            conditions = np.load(path, allow_pickle=False) if path.is_file() else None
+            return cls(_map_images(folder / "images.npy"), manifest, conditions)
+        except (ValueError, EOFError, MemoryError, OverflowError, RecursionError) as error:
+            raise InvalidInput(
+                f"{folder} holds no set of images: expected (N, C, H, W) uint8 with a manifest, "
+                f"got: {str(error).splitlines()[0]}. Delete the folder and make it anew."
+            ) from error
+
+
+def _map_images(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OverflowError):  # an empty array cannot be mapped; a damaged file is refused again here
+        return np.load(path, allow_pickle=False)
 
 
 def read_image_set(source: Source, table: pd.DataFrame, data: DataOptions) -> ImageSet:

@@ -138,8 +138,6 @@ def _stl10(root: Path, download: bool) -> Source:
 
 def _celeba(root: Path, download: bool) -> Source:
     """Class 1 is male, 0 female (attribute Male). The 202,599 images are decoded one by one."""
-    from PIL import Image
-
     train = _torchvision("CelebA", root, download, split="train", target_type="attr")
     test = _torchvision("CelebA", root, download, split="test", target_type="attr")
     folder = Path(train.root) / FOLDERS["CelebA"] / "img_align_celeba"
@@ -151,8 +149,26 @@ def _celeba(root: Path, download: bool) -> Source:
     return Source(
         classes=classes.astype(np.int64),
         is_test=np.arange(len(classes)) >= len(train),
-        read=lambda position: np.asarray(Image.open(paths[position]).convert("RGB")),
+        read=lambda position: _celeba_image(root, paths[position]),
         raw=lambda position: paths[position].read_bytes(),
+    )
+
+
+def _celeba_image(root: Path, path: Path) -> np.ndarray:
+    """(218, 178, 3) uint8. Only JPEG files of that size are decoded."""
+    from PIL import Image
+
+    width, height = size = (178, 218)
+    try:
+        with Image.open(path, formats=["JPEG"]) as image:
+            if image.size == size:
+                return np.asarray(image.convert("RGB"))
+            found = "{} x {}".format(*image.size)
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        found = str(error).split("\n")[0]
+    raise InvalidInput(
+        f"data.root {root}: {path} is not CelebA's: expected a JPEG image of {width} x {height} "
+        f"pixels, got: {found}. Put the original file there."
     )
 
 
