@@ -20,7 +20,7 @@ from pu_diffusion_pipeline.options import (
 class TrainingOptions(Options):
     """Optimisation; the length is given either in steps or in epochs over U and S."""
 
-    batch_size: Annotated[int, Field(ge=2)]
+    batch_size: Annotated[int, Field(ge=2, le=10**9)]
     batches: Literal["stratified", "mixed"]
     timesteps: Literal["stratified", "independent"]  # noising.TIMESTEPS, which needs torch
     num_steps: Positive | None

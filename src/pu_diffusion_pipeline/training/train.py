@@ -20,6 +20,7 @@ from pu_diffusion_pipeline.training.draws import BatchDraws, RandomDraws
 from pu_diffusion_pipeline.training.gradients import BatchGradients
 from pu_diffusion_pipeline.training.history import History, ProgressLine
 from pu_diffusion_pipeline.training.loop import BatchError, Learner, training_steps
+from pu_diffusion_pipeline.training.memory import refuse_too_large
 from pu_diffusion_pipeline.training.observers import (
     Observer,
     ResumeStates,
@@ -105,13 +106,14 @@ def train(
         objective: minimised in place of the method's own.
 
     Raises:
-        InvalidInput: a set that the objective looks at is empty.
+        InvalidInput: a set that the objective looks at is empty, or the memory is too small.
         TrainingDiverged: the loss is no longer finite.
     """
     parts = prepare(job, sets, objective)
     learner = parts.learner
     observers = _build_observers(job, learner, checkpoints, watcher)
     if not observers.states.resume(learner):
+        refuse_too_large(learner, parts.draws, job.training)
         reuse_freed_memory()
         with progress(job.title, learner.num_steps, shown=learner.is_first) as reporter:
             shown = observers._replace(progress=ProgressLine(observers.history, reporter))

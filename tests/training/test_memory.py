@@ -1,0 +1,155 @@
+"""A training that does not fit into memory is refused before its first step."""
+
+import re
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+import tiny_training
+from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.training import memory
+from pu_diffusion_pipeline.training.checkpoints import CheckpointStore
+from pu_diffusion_pipeline.training.job import run_job
+from pu_diffusion_pipeline.training.memory import estimate, kept_per_image, refuse_too_large
+
+
+def with_free(monkeypatch, size: int | None) -> None:
+    monkeypatch.setattr(memory, "free_memory", lambda device: size)
+
+
+def check(**training) -> None:
+    parts = tiny_training.prepared(**training)
+    refuse_too_large(parts.learner, parts.draws, tiny_training.job(**training).training)
+
+
+def refusal(**training) -> str:
+    with pytest.raises(InvalidInput) as refused:
+        check(**training)
+    return str(refused.value)
+
+
+def test_a_refusal_gives_the_figures_and_what_it_proposes_fits(monkeypatch):
+    with_free(monkeypatch, 10**9)
+    message = refusal(batch_size=30_000)
+    found = re.fullmatch(
+        r"training\.batch_size: 30000 needs about [\d.]+ GB of memory on cpu, 1\.0 GB are free; "
+        r"write at most (\d+), or training\.micro_batches: (\d+)",
+        message,
+    )
+    assert found, message
+    largest, parts = map(int, found.groups())
+    check(batch_size=largest)
+    check(batch_size=30_000, micro_batches=parts)
+    assert f"write at most {largest}" in refusal(batch_size=largest + 10)
+
+
+def test_a_training_is_refused_before_its_first_step(monkeypatch):
+    with_free(monkeypatch, 10**5)
+    job = tiny_training.job()
+    before = [weight.clone() for weight in job.model.unet.parameters()]
+    with pytest.raises(InvalidInput, match=r"training\.batch_size: 8 needs .* write at most 0$"):
+        tiny_training.train_job(job, tiny_training.sets())
+    assert all(map(torch.equal, before, job.model.unet.parameters()))
+
+
+def test_each_of_several_processes_refuses(tmp_path):
+    job = tiny_training.job(batch_size=10**8, num_processes=2)
+    with pytest.raises(InvalidInput, match=r"100000000 needs about .* on cpu in each process, "):
+        run_job(job, CheckpointStore(tmp_path / "states"), tiny_training.sets())
+
+
+def test_processes_of_a_machine_share_its_memory(monkeypatch):
+    with_free(monkeypatch, 10**9)
+    check(batch_size=512)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
+    assert " 125 MB are free" in refusal(batch_size=512)
+
+
+def test_where_the_free_memory_is_unknown_nothing_is_refused(monkeypatch):
+    with_free(monkeypatch, None)
+    check(batch_size=10**9)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("num_conditions", [None, 3])
+def test_the_estimate_changes_neither_weights_nor_random_numbers(precision, num_conditions):
+    parts = tiny_training.prepared(compute={"precision": precision}, num_conditions=num_conditions)
+    denoiser = parts.learner.unwrapped
+    for layer in denoiser.modules():
+        if isinstance(layer, torch.nn.Dropout):
+            layer.p = 0.5
+    before = {name: weight.clone() for name, weight in denoiser.state_dict().items()}
+    random = torch.get_rng_state()
+    refuse_too_large(parts.learner, parts.draws, tiny_training.job().training)
+    assert torch.equal(torch.get_rng_state(), random)
+    assert all(torch.equal(one, before[name]) for name, one in denoiser.state_dict().items())
+    assert all(weight.device.type == "cpu" for weight in denoiser.parameters())
+
+
+def test_what_is_kept_is_that_of_a_real_forward_pass():
+    """x W, then tanh: kept are the input and the result, not the weights."""
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 7), torch.nn.Tanh())
+    network.config = {"sample_size": 4, "in_channels": 3, "num_class_embeds": None}
+    network.forward = lambda images, timesteps: torch.nn.Sequential.forward(network, images)
+    assert kept_per_image(SimpleNamespace(unwrapped=network)) == (48 + 7) * 4
+
+
+def test_images_of_sets_that_the_method_does_not_look_at_are_left_out():
+    shares = {
+        method: estimate(parts.learner, parts.draws).images_share
+        for method in ("unsupervised", "pu", "pnu")
+        for parts in [tiny_training.prepared(method)]
+    }
+    assert shares == {"unsupervised": 40 / 52, "pu": 1, "pnu": 9 / 8}
+
+
+PEAK = """
+import resource, sys
+import numpy as np
+from diffusers import DDPMPipeline
+from omegaconf import OmegaConf
+import tiny_training as tiny
+from pu_diffusion_pipeline.diffusion.compute import reuse_freed_memory
+from pu_diffusion_pipeline.training.loop import training_steps
+from pu_diffusion_pipeline.training.memory import estimate
+
+raw = OmegaConf.to_container(OmegaConf.load(tiny.CONF / "base/parameters.yml"))
+batch_size, micro_batches = map(int, sys.argv[1:])
+raw["training"] |= {"batch_size": batch_size, "micro_batches": micro_batches}
+raw["compute"]["precision"] = "fp32"
+options = tiny.load_parameters(raw)
+unet = tiny.build_denoiser(options.denoiser, 32, 1, 0)
+scheduler = tiny.build_noise_scheduler(**options.noise.model_dump())
+job = tiny.Job(
+    DDPMPipeline(unet=unet, scheduler=scheduler), "pu", 0.1, 0,
+    options.training, options.objective, options.compute, "peak",
+)
+pictures = np.zeros((300, 1, 32, 32), dtype=np.uint8)
+sets = tiny.TrainingSets(tiny.ImageSet(pictures), tiny.ImageSet(pictures), None)
+parts = tiny.prepare(job, sets)
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+estimated = estimate(parts.learner, parts.draws).total(batch_size, micro_batches)
+before = peak()
+reuse_freed_memory()
+steps = training_steps(*parts)
+for _ in range(3):
+    next(steps)
+print(estimated, peak() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has other units elsewhere")
+@pytest.mark.parametrize(("batch_size", "micro_batches"), [(32, 1), (128, 1), (128, 4)])
+def test_the_estimate_is_near_the_measured_growth(batch_size, micro_batches):
+    given = [sys.executable, "-c", PEAK, str(batch_size), str(micro_batches)]
+    environment = {"PYTHONPATH": ":".join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(given, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    estimated, measured = map(int, done.stdout.split())
+    assert 0.6 < estimated / measured < 1.6, f"{estimated} bytes estimated, {measured} measured"
