@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -78,9 +79,8 @@ def test_where_the_free_memory_is_unknown_nothing_is_refused(monkeypatch):
 def test_the_estimate_changes_neither_weights_nor_random_numbers(precision, num_conditions):
     parts = tiny_training.prepared(compute={"precision": precision}, num_conditions=num_conditions)
     denoiser = parts.learner.unwrapped
-    for layer in denoiser.modules():
-        if isinstance(layer, torch.nn.Dropout):
-            layer.p = 0.5
+    denoiser.register_to_config(dropout=0.5)
+    denoiser.register_forward_pre_hook(lambda *given: pytest.fail("the denoiser has computed"))
     before = {name: weight.clone() for name, weight in denoiser.state_dict().items()}
     random = torch.get_rng_state()
     refuse_too_large(parts.learner, parts.draws, tiny_training.job().training)
@@ -89,12 +89,27 @@ def test_the_estimate_changes_neither_weights_nor_random_numbers(precision, num_
     assert all(weight.device.type == "cpu" for weight in denoiser.parameters())
 
 
-def test_what_is_kept_is_that_of_a_real_forward_pass():
-    """x W, then tanh: kept are the input and the result, not the weights."""
-    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 7), torch.nn.Tanh())
-    network.config = {"sample_size": 4, "in_channels": 3, "num_class_embeds": None}
-    network.forward = lambda images, timesteps: torch.nn.Sequential.forward(network, images)
-    assert kept_per_image(SimpleNamespace(unwrapped=network)) == (48 + 7) * 4
+class Network(torch.nn.Module):
+    """tanh(x W)."""
+
+    config: ClassVar = {"sample_size": 4, "in_channels": 3, "num_class_embeds": None}
+
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(48, 7)
+
+    @classmethod
+    def from_config(cls, config):
+        return cls()
+
+    def forward(self, images, timesteps):
+        return self.linear(images.flatten(1)).tanh()
+
+
+def test_what_is_kept_is_the_input_and_the_result_of_the_layers_and_no_weights():
+    accelerator = SimpleNamespace(device=torch.device("cpu"))
+    learner = SimpleNamespace(unwrapped=Network(), accelerator=accelerator)
+    assert kept_per_image(learner) == (48 + 7) * 4
 
 
 def test_images_of_sets_that_the_method_does_not_look_at_are_left_out():

@@ -20,8 +20,9 @@ MOST_TIMESTEPS = 100_000
 
 def _one_side(size: object) -> object:
     """A list of two equal sides as one side."""
-    is_square = isinstance(size, list) and len(size) == 2 and size[0] == size[1]
-    return size[0] if is_square else size
+    if isinstance(size, list) and len(size) == 2 and size[0] == size[1]:
+        return size[0]
+    return size
 
 
 Channels = Annotated[int, Field(ge=1, le=MOST_CHANNELS)]

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.func import functional_call
 
+from pu_diffusion_pipeline.diffusion.compute import use_fast_attention
 from pu_diffusion_pipeline.diffusion.free_memory import free_memory, in_words
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.positive_unlabeled.labels import SETS
 from pu_diffusion_pipeline.training.batches import LABELED_NORMAL_SHARE
 
 if TYPE_CHECKING:
+    from diffusers import UNet2DModel
+
     from pu_diffusion_pipeline.training.draws import BatchDraws
     from pu_diffusion_pipeline.training.loop import Learner
     from pu_diffusion_pipeline.training.options import TrainingOptions
@@ -106,12 +108,7 @@ def estimate(learner: Learner, draws: BatchDraws) -> MemoryNeed:
 
 def kept_per_image(learner: Learner) -> int:
     """Bytes in float32 that a forward pass keeps for the backward pass, without the weights."""
-    denoiser = learner.unwrapped
-    given = {**dict(denoiser.named_parameters()), **dict(denoiser.named_buffers())}
-    tensors = {
-        name: torch.empty_like(one, device="meta").requires_grad_(one.requires_grad)
-        for name, one in given.items()
-    }
+    denoiser = _without_values(learner)
     kept: dict[int, torch.UntypedStorage] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -119,26 +116,35 @@ def kept_per_image(learner: Learner) -> int:
         kept[storage._cdata] = storage
         return tensor
 
-    with torch.random.fork_rng(devices=[]), torch.autograd.graph.saved_tensors_hooks(keep, _same):
-        result = functional_call(denoiser.train(), tensors, *_meta_inputs(learner))
+    with torch.autograd.graph.saved_tensors_hooks(keep, _same):
+        result = denoiser(*_meta_images(denoiser))
     del result
-    for tensor in tensors.values():
-        kept.pop(tensor.untyped_storage()._cdata, None)
+    for weight in denoiser.parameters():
+        kept.pop(weight.untyped_storage()._cdata, None)
     return sum(storage.nbytes() for storage in kept.values()) // COUNTED
+
+
+def _without_values(learner: Learner) -> UNet2DModel:
+    """The same network anew on the meta device: hooks and values of the learner's are not met."""
+    original = learner.unwrapped
+    with torch.device("meta"):
+        denoiser = type(original).from_config(original.config)
+    use_fast_attention(denoiser, learner.accelerator.device.type)
+    return denoiser.train()
 
 
 def _same(tensor: Tensor) -> Tensor:
     return tensor
 
 
-def _meta_inputs(learner: Learner) -> tuple[tuple[Tensor, Tensor], dict[str, Tensor]]:
+def _meta_images(denoiser: UNet2DModel) -> tuple[Tensor, ...]:
     """Images, time steps and, for a conditional denoiser, class labels."""
-    config = learner.unwrapped.config
+    config = denoiser.config
     size = config["sample_size"]
     images = torch.empty(COUNTED, config["in_channels"], size, size, device="meta")
     timesteps = torch.empty(COUNTED, dtype=torch.int64, device="meta")
     conditional = config["num_class_embeds"] is not None
-    return (images, timesteps), ({"class_labels": timesteps} if conditional else {})
+    return (images, timesteps, timesteps) if conditional else (images, timesteps)
 
 
 def _images_share(draws: BatchDraws) -> float:
