@@ -90,23 +90,24 @@ def test_the_estimate_changes_neither_weights_nor_random_numbers(precision, num_
 
 
 class Network(torch.nn.Module):
-    """tanh(x W)."""
+    """tanh(x W) V."""
 
     config: ClassVar = {"sample_size": 4, "in_channels": 3, "num_class_embeds": None}
 
     def __init__(self):
         super().__init__()
-        self.linear = torch.nn.Linear(48, 7)
+        self.inner = torch.nn.Linear(48, 7)
+        self.outer = torch.nn.Linear(7, 5)
 
     @classmethod
     def from_config(cls, config):
         return cls()
 
     def forward(self, images, timesteps):
-        return self.linear(images.flatten(1)).tanh()
+        return self.outer(self.inner(images.flatten(1)).tanh())
 
 
-def test_what_is_kept_is_the_input_and_the_result_of_the_layers_and_no_weights():
+def test_what_is_kept_is_the_input_of_each_layer_once_and_no_weights():
     accelerator = SimpleNamespace(device=torch.device("cpu"))
     learner = SimpleNamespace(unwrapped=Network(), accelerator=accelerator)
     assert kept_per_image(learner) == (48 + 7) * 4
