@@ -74,10 +74,7 @@ class ImageSet:
 def _map_images(path: Path) -> np.ndarray:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (
-        ValueError,
-        OverflowError,
-    ):  # an empty array cannot be mapped; a damaged file is refused again here
+    except (ValueError, OverflowError):  # empty, or damaged: then it is refused again here
         return np.load(path, allow_pickle=False)
 
 
