@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.images.options import DataOptions
 from pu_diffusion_pipeline.images.sources import Source
 from pu_diffusion_pipeline.images.transforms import to_model_size
