@@ -14,11 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from kedro.config import MissingConfigException, OmegaConfigLoader
+from omegaconf.errors import OmegaConfBaseException
 
 from pu_diffusion_pipeline.diffusion.methods import METHODS
 from pu_diffusion_pipeline.errors import InvalidInput
-from pu_diffusion_pipeline.experiment.identity import made_with, run_folder
-from pu_diffusion_pipeline.experiment.parameters import Parameters, load_parameters
+from pu_diffusion_pipeline.experiment.configuration_files import first_line, read_mapping
+from pu_diffusion_pipeline.experiment.identity import STAGES, made_with, run_folder
+from pu_diffusion_pipeline.experiment.parameters import (
+    BENCHMARK_PATTERN,
+    Parameters,
+    load_parameters,
+)
 from pu_diffusion_pipeline.experiment.shared_parameters import INCLUDE, merge_shared
 
 # Of the project, for Kedro (settings.py) and for `open_loader`.
@@ -28,6 +34,7 @@ LOADER_ARGS: dict[str, Any] = {
     # --params=training.num_steps:9 keeps training's other keys
     "merge_strategy": {"parameters": "soft"},
 }
+ENDINGS = (".yml", ".yaml", ".json")  # that Kedro reads
 RUN_PLACEHOLDER = re.compile(r"<run:(\w+)(?:,(\w+))?>")
 
 
@@ -42,11 +49,15 @@ class ProjectConfigLoader(OmegaConfigLoader):
     """OmegaConfigLoader whose parameters are typed and whose catalog sees their final values."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
+        self._checked: set[str] = set()  # kinds of files
+        self._final: Parameters | None = None
         with warnings.catch_warnings():
             _ignore_kedros_use_of_omegaconf()
             super().__init__(*args, **options)
         if self.env is not None and not self.env.strip():
             raise InvalidInput("--env: expected the name of a folder of conf/, got an empty one")
+        if self.env is not None and not self._may_name_a_benchmark(self.env):
+            raise InvalidInput(self._no_benchmark())
 
     def __getitem__(self, key: str) -> Any:
         """Configuration of a kind: `parameters`, `catalog`, ..."""
@@ -59,24 +70,38 @@ class ProjectConfigLoader(OmegaConfigLoader):
         return self._read(key)
 
     def final_parameters(self) -> Parameters:
-        """The parameters with the run-time overrides.
+        """The parameters with the run-time overrides, read once.
 
         Raises:
             InvalidInput: unknown benchmark, a folder without parameters, unknown or out-of-range
                 parameters, a benchmark that is not called as its folder.
         """
+        if self._final is None:
+            self._final = self._load_parameters()
+        return self._final
+
+    def _load_parameters(self) -> Parameters:
         try:
             parameters = load_parameters(self._read_parameters())
         except MissingConfigException as error:
-            known = ", ".join(benchmarks(Path(self.conf_source)))
-            raise InvalidInput(f"--env: no benchmark {self.env!r}; there are {known}") from error
+            raise InvalidInput(self._no_benchmark()) from error
         if self.env is not None and self.env != self.default_run_env:
             self._check_environment(self.env, parameters.benchmark)
         return parameters
 
+    def _may_name_a_benchmark(self, env: str) -> bool:
+        return env != self.base_env and re.fullmatch(BENCHMARK_PATTERN, env) is not None
+
+    def _no_benchmark(self) -> str:
+        base = Path(self.conf_source) / self.base_env
+        if not base.is_dir():
+            return f"--conf-source: no configuration in {self.conf_source}: no folder {base}"
+        known = ", ".join(benchmarks(Path(self.conf_source)))
+        return f"--env: no benchmark {self.env!r}; there are {known}"
+
     def _check_environment(self, env: str, benchmark: str) -> None:
         folder = Path(self.conf_source) / env
-        if not any(path.is_file() for path in folder.rglob("parameters*")):
+        if not self._files("parameters", folder):
             there = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
             raise InvalidInput(
                 f"--env={env}: {folder} needs a file parameters.yml, which says what differs from "
@@ -112,9 +137,41 @@ class ProjectConfigLoader(OmegaConfigLoader):
         return merge_shared(merged, own, conf / "shared")
 
     def _read(self, key: str) -> Any:
+        """What the files of a kind hold, merged and resolved.
+
+        Raises:
+            InvalidInput: a file cannot be read, or they do not fit together.
+        """
+        self._check_files(key)
         with warnings.catch_warnings():
             _ignore_kedros_use_of_omegaconf()
-            return super().__getitem__(key)
+            try:
+                return super().__getitem__(key)
+            except OmegaConfBaseException as error:
+                where = f"{error.full_key}: " if error.full_key else ""
+                raise InvalidInput(f"{key}: {where}{first_line(error)}") from error
+            except (RecursionError, TypeError, ValueError) as error:  # of the merge of the files
+                raise InvalidInput(f"{key}: {first_line(error)}") from error
+
+    def _check_files(self, key: str) -> None:
+        """Read each file of a kind by itself, so that the message on a damaged one can name it."""
+        if key in self._checked:
+            return
+        conf = Path(self.conf_source)
+        for folder in dict.fromkeys((self.base_env, self.env or self.default_run_env)):
+            for path in self._files(key, conf / folder):
+                read_mapping(path)
+        self._checked.add(key)
+
+    def _files(self, key: str, folder: Path) -> list[Path]:
+        """The files of a kind that Kedro reads: `parameters.yml`, `catalog/training.yml`, ..."""
+        return [
+            path
+            for path in sorted(folder.rglob("*"))
+            if path.suffix in ENDINGS
+            and any(part.startswith(key) for part in path.relative_to(folder).parts)
+            and path.is_file()
+        ]
 
 
 def _ignore_kedros_use_of_omegaconf() -> None:
@@ -156,15 +213,36 @@ def expand_catalog(
         catalog: name to entry, as loaded.
         final: the parameters with the run-time overrides.
         configured: the parameters as the configuration files give them.
+
+    Raises:
+        InvalidInput: an entry lacks its type or filepath, or a placeholder is unknown.
     """
     expanded = {}
     for name, entry in catalog.items():
+        _check_entry(name, entry)
         for method in _methods_of(name, entry["filepath"]):
             expanded[name.replace("<method>", method or "")] = {
                 **entry,
                 **_place(entry, method, final, configured),
             }
     return expanded
+
+
+def _check_entry(name: str, entry: object) -> None:
+    if not isinstance(entry, Mapping):
+        raise InvalidInput(f"catalog: {name} needs a type and a filepath, got {entry!r}")
+    for key in ("type", "filepath"):
+        if not isinstance(entry.get(key), str):
+            raise InvalidInput(f"catalog: {name}.{key} must be a text, got {entry.get(key)!r}")
+    if not isinstance(entry.get("metadata", {}), Mapping):
+        raise InvalidInput(f"catalog: {name}.metadata must be a mapping, got {entry['metadata']!r}")
+    if found := RUN_PLACEHOLDER.search(entry["filepath"]):
+        for given, known in ((found[1], STAGES), (found[2], METHODS)):
+            if given is not None and given not in known:
+                raise InvalidInput(
+                    f"catalog: {name}.filepath: {found[0]} names {given!r}, "
+                    f"expected one of {', '.join(known)}"
+                )
 
 
 def _methods_of(name: str, filepath: str) -> list[str | None]:

@@ -15,7 +15,10 @@ from pu_diffusion_pipeline.errors import InvalidInput, ProcessFailed, TrainingDi
 
 DETAILS = Path("error.log")
 FORESEEN = (InvalidInput, ProcessFailed, TrainingDiverged)
-MOST_LINES = 4  # of the message of somebody else's exception
+MOST_LINES = 6  # of a message; click's lines about the usage count
+USAGE_LINES = 3
+MOST_COLUMNS = 800
+MOST_LINES_OF_OTHERS = 3  # of somebody else's exception
 
 
 @contextmanager
@@ -25,15 +28,36 @@ def one_short_message() -> Iterator[None]:
     Raises:
         click.ClickException: with the message.
     """
+    from kedro.framework.cli.utils import KedroCliError
+
     try:
         yield
-    except (click.ClickException, click.Abort, click.exceptions.Exit):
+    except (click.Abort, click.exceptions.Exit):
+        raise
+    except KedroCliError as error:  # it would show its type, and nothing when it is chained
+        raise click.ClickException(_shortened(error.message)) from error
+    except click.UsageError as error:
+        error.message = _shortened(error.message, MOST_LINES - USAGE_LINES)
+        raise
+    except click.ClickException as error:
+        error.message = _shortened(error.message)
         raise
     except Exception as error:
-        foreseen = next((one for one in _causes(error) if isinstance(one, FORESEEN)), None)
-        if foreseen is not None:
-            raise click.ClickException(str(foreseen)) from error
-        raise click.ClickException(_message(error, _keep_details(error))) from error
+        raise click.ClickException(_shortened(_message(error))) from error
+
+
+def _message(error: Exception) -> str:
+    foreseen = next((one for one in _causes(error) if isinstance(one, FORESEEN)), None)
+    if foreseen is not None:
+        return str(foreseen)
+    if _is_about_the_pipeline(error):
+        return (
+            f"{_first_lines(error)}\nSee --nodes, --tags and the other options that choose nodes; "
+            "`kedro registry describe PIPELINE` lists the nodes of a pipeline."
+        )
+    if _is_about_the_catalog(error):
+        return f"The catalog cannot be used: {_first_lines(error)}\nCorrect this entry in conf/."
+    return _message_with_details(error, _keep_details(error))
 
 
 def _keep_details(error: Exception) -> str:
@@ -45,7 +69,7 @@ def _keep_details(error: Exception) -> str:
     return str(DETAILS)
 
 
-def _message(error: Exception, details: str) -> str:
+def _message_with_details(error: Exception, details: str) -> str:
     """The text for a user, of an exception that is not ours."""
     from kedro.config import MissingConfigException
     from kedro.io import DatasetError
@@ -59,15 +83,13 @@ def _message(error: Exception, details: str) -> str:
         return f"{_what(error)}{where}{first.strerror or first}\nDetails: {details}"
     if isinstance(error, DatasetError):
         return (
-            f"{_what(error)}The file is damaged or cannot be used: {_shortened(first)}\n"
+            f"{_what(error)}The file is damaged or cannot be used: {_first_lines(first)}\n"
             f"Delete it and make it anew. Details: {details}"
         )
     if isinstance(error, of_configuration):
-        return f"The configuration cannot be read: {_shortened(error)}\nDetails: {details}"
-    if _is_about_the_pipeline(error):
-        return f"{_shortened(error)}\n`kedro registry list` names the pipelines."
+        return f"The configuration cannot be read: {_first_lines(error)}\nDetails: {details}"
     return (
-        f"{type(error).__name__}: {_shortened(error)}\nThis is a bug in pu_diffusion_pipeline. "
+        f"{type(error).__name__}: {_first_lines(error)}\nThis is a bug in pu_diffusion_pipeline. "
         f"Please report it with its details: {details}"
     )
 
@@ -86,14 +108,33 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         yield error
 
 
-def _shortened(error: BaseException) -> str:
+def _first_lines(error: BaseException) -> str:
     lines = [line for line in str(error).splitlines() if line.strip()]
-    return "\n".join(lines[:MOST_LINES]) or type(error).__name__
+    return "\n".join(lines[:MOST_LINES_OF_OTHERS]) or type(error).__name__
+
+
+def _shortened(text: str, most_lines: int = MOST_LINES) -> str:
+    """The text without its middle where it is too long: the way out stands at the end."""
+    lines = text.splitlines()
+    left_out = len(lines) - most_lines + 1
+    if left_out > 1:
+        lines = [*lines[: most_lines - 2], f"  ... {left_out} more lines ...", lines[-1]]
+    half = MOST_COLUMNS // 2
+    return "\n".join(
+        f"{line[:half]} ... {line[-half:]}" if len(line) > MOST_COLUMNS else line for line in lines
+    )
 
 
 def _is_about_the_pipeline(error: Exception) -> bool:
     """Whether Kedro refused the names of --nodes, --tags and the like."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return isinstance(error, ValueError) and last.filename.endswith("kedro/pipeline/pipeline.py")
+
+
+def _is_about_the_catalog(error: Exception) -> bool:
+    """Whether Kedro could make no data set of a catalog's entry."""
     frames = traceback.extract_tb(error.__traceback__)
-    return isinstance(error, ValueError) and frames[-1].filename.endswith(
-        "kedro/pipeline/pipeline.py"
+    return any(
+        frame.name == "from_config" and frame.filename.endswith("kedro/io/core.py")
+        for frame in frames
     )

@@ -22,6 +22,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
+LARGEST = 2**32  # no seed, step, image or pixel is counted this far
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -113,10 +114,12 @@ class Options(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _true_is_no_number(cls, value: object, info: ValidationInfo) -> object:
-        """Pydantic would read true as 1."""
+    def _numbers_are_numbers(cls, value: object, info: ValidationInfo) -> object:
+        """Pydantic would read true as 1, and takes whole numbers of any size."""
         if cls.model_fields[info.field_name or ""].annotation is not bool:
             items = value if isinstance(value, list | tuple) else [value]
             if any(isinstance(item, bool) for item in items):
                 raise ValueError("must not be true or false")
+            if any(isinstance(item, int) and abs(item) >= LARGEST for item in items):
+                raise ValueError(f"must be below {LARGEST}")
         return value

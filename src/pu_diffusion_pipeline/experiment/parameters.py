@@ -38,6 +38,8 @@ from pu_diffusion_pipeline.training.options import (
     WatchOptions,
 )
 
+BENCHMARK_PATTERN = "[a-z0-9_]{1,100}"  # it names a folder
+MOST_LINES = 4  # of a refusal
 ONE_LENGTH = {"num_steps": None, "num_epochs": None}
 
 
@@ -78,7 +80,7 @@ def _with_watch(artifact: Artifact) -> tuple[str, ...]:
 class Parameters(Options):
     """All of parameters.yml."""
 
-    benchmark: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+    benchmark: Annotated[str, Field(pattern=f"^{BENCHMARK_PATTERN}$")]
     seed: Annotated[int, Field(ge=0, lt=2**32), matters_if(_seed_matters)]
     beta: Annotated[
         Fraction | Literal["estimated", "upper"],
@@ -156,12 +158,14 @@ def load_parameters(raw: Mapping[str, object]) -> Parameters:
     """Check a parameters mapping; sections may be mappings or options.
 
     Raises:
-        InvalidInput: with one line for every unknown, missing or out-of-range parameter.
+        InvalidInput: naming the unknown, missing or out-of-range parameters, a few of them.
     """
     try:
         return Parameters.model_validate(raw)
     except ValidationError as error:
         lines = [_describe(item) for item in error.errors()]
+    if len(lines) > MOST_LINES:
+        lines = [*lines[:MOST_LINES], f"and {len(lines) - MOST_LINES} more"]
     raise InvalidInput("Bad parameters:\n" + "\n".join(f"  {line}" for line in lines))
 
 
@@ -172,8 +176,15 @@ def _describe(item: ErrorDetails) -> str:
         return f"{name}: unknown parameter; {_known(location)}"
     message = item["msg"].removeprefix("Value error, ")
     is_section = isinstance(item["input"], Mapping | Options)
-    got = "" if is_section or item["type"] == "missing" else f" (got {item['input']!r})"
+    got = "" if is_section or item["type"] == "missing" else f" (got {_shown(item['input'])})"
     return f"{name}: {message}{got}" if name else f"{message}{got}"
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)
+    except ValueError:  # Python spells no number of more than 4,300 digits
+        return "a number of thousands of digits"
 
 
 def _known(location: list[str]) -> str:

@@ -7,9 +7,10 @@ between conf/base and the benchmark, a later one over an earlier one (docs/decis
 from collections.abc import Mapping
 from pathlib import Path
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.experiment.configuration_files import read_mapping
 from pu_diffusion_pipeline.options import require_one_of
 
 INCLUDE = "include"
@@ -26,7 +27,7 @@ def merge_shared(
         folder: where the files are.
 
     Raises:
-        InvalidInput: there is no such file.
+        InvalidInput: there is no such file, or it cannot be read.
     """
     names = merged[INCLUDE]
     if not isinstance(names, list):
@@ -37,11 +38,9 @@ def merge_shared(
     return {str(name): value for name, value in result.items() if name != INCLUDE}
 
 
-def _read(name: str, folder: Path) -> dict[str, object]:
+def _read(name: str, folder: Path) -> DictConfig:
     try:
         require_one_of(name, sorted(path.stem for path in folder.glob("*.yml")))
     except ValueError as error:
         raise InvalidInput(f"{INCLUDE}: {error} (got {name!r}, looked in {folder})") from error
-    content = OmegaConf.to_container(OmegaConf.load(folder / f"{name}.yml"))
-    assert isinstance(content, dict)
-    return {str(key): value for key, value in content.items()}
+    return read_mapping(folder / f"{name}.yml")

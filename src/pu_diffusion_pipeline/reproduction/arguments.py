@@ -1,13 +1,18 @@
 """What `kedro reproduce` was asked for."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.experiment.commands import DEFAULT_BENCHMARK
 
 TARGETS = ("table2", "table3", "table4", "table5", "figure1", "figure2", "figure3", "figure4")
+SEEDS = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
+MOST_SEEDS = 1000
+Value = TypeVar("Value")
 BETAS = (0.0, 0.05, 0.0909, 0.15, 0.2, 0.3)  # of Figure 4
 DEFAULT_ROWS = {
     "figure1": ("mnist_even",),
@@ -65,7 +70,9 @@ def parse_request(
     for name in ("seed", "beta"):
         if name in parameters:
             raise InvalidInput(f"--params: {name} is set by --seeds and --betas here")
-    names = [row.strip() for row in rows.split(",") if row.strip()]
+    if betas and target != "figure4":
+        raise InvalidInput(f"--betas is for figure4 only; for {target} leave it out")
+    names = [row.strip() for row in rows.split(",")] if rows else []
     benchmarks = benchmarks_of(target, names, small, conf)
     return Request(target, benchmarks, parse_seeds(seeds), parse_betas(betas), parameters)
 
@@ -78,20 +85,21 @@ def parse_seeds(text: str) -> list[int]:
     """
     seeds: list[int] = []
     for part in text.split(","):
-        first, _, last = part.strip().partition("-")
-        if not first.isdigit() or (last and not last.isdigit()) or ("-" in part and not last):
+        found = SEEDS.fullmatch(part.strip())
+        first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
+        if last < first:
             raise InvalidInput(f"--seeds: expected such as 0-4 or 0,2,5, got {text!r}")
-        seeds += range(int(first), int(last or first) + 1)
-    if not seeds or len(set(seeds)) != len(seeds):
-        raise InvalidInput(f"--seeds: expected at least one seed and none twice, got {text!r}")
-    return seeds
+        seeds += range(first, min(last, first + MOST_SEEDS) + 1)
+    if len(seeds) > MOST_SEEDS:
+        raise InvalidInput(f"--seeds: expected at most {MOST_SEEDS} of them, got {text!r}")
+    return _without_repeats("--seeds", seeds, text)
 
 
 def parse_betas(text: str) -> list[float]:
     """`0,0.05,0.1` to numbers; empty: those of the default figure.
 
     Raises:
-        InvalidInput: one is not a number in [0, 1).
+        InvalidInput: one is not a number in [0, 1), or there twice.
     """
     if not text:
         return list(BETAS)
@@ -101,7 +109,13 @@ def parse_betas(text: str) -> list[float]:
         betas = [-1.0]
     if not all(0 <= beta < 1 for beta in betas):
         raise InvalidInput(f"--betas: expected numbers in [0, 1) separated by commas, got {text!r}")
-    return betas
+    return _without_repeats("--betas", betas, text)
+
+
+def _without_repeats(option: str, values: list[Value], text: str) -> list[Value]:
+    if len(set(values)) != len(values):
+        raise InvalidInput(f"{option}: expected none twice, got {text!r}")
+    return values
 
 
 def benchmarks_of(target: str, rows: Sequence[str], small: bool, conf: Path) -> list[str]:
@@ -114,7 +128,7 @@ def benchmarks_of(target: str, rows: Sequence[str], small: bool, conf: Path) -> 
         conf: the configuration folder.
 
     Raises:
-        InvalidInput: a row is unknown.
+        InvalidInput: a row is unknown, or there twice.
     """
     rows = rows or _default_rows(target)
     known = {path.parent.name for path in conf.glob("*/parameters.yml")} - {"base"}
@@ -127,7 +141,7 @@ def benchmarks_of(target: str, rows: Sequence[str], small: bool, conf: Path) -> 
                 f"--rows: no benchmark {missing} for row {row!r}; "
                 f"there are {', '.join(sorted(known))}"
             )
-    return names
+    return _without_repeats("--rows", names, ",".join(rows))
 
 
 def _default_rows(target: str) -> Sequence[str]:
