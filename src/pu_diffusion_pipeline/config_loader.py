@@ -9,7 +9,8 @@ because kedro-viz runs without the project's hooks (docs/decisions/0007).
 import re
 import warnings
 from collections import UserDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,16 +49,15 @@ class Comparable(UserDict[str, dict[str, object]]):
 class ProjectConfigLoader(OmegaConfigLoader):
     """OmegaConfigLoader whose parameters are typed and whose catalog sees their final values."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(
+        self, conf_source: str | Path, env: str | None = None, *args: Any, **options: Any
+    ) -> None:
         self._checked: set[str] = set()  # kinds of files
         self._final: Parameters | None = None
+        _check_name(env, Path(conf_source), options.get("base_env"))
         with warnings.catch_warnings():
             _ignore_kedros_use_of_omegaconf()
-            super().__init__(*args, **options)
-        if self.env is not None and not self.env.strip():
-            raise InvalidInput("--env: expected the name of a folder of conf/, got an empty one")
-        if self.env is not None and not self._may_name_a_benchmark(self.env):
-            raise InvalidInput(self._no_benchmark())
+            super().__init__(conf_source, env, *args, **options)
 
     def __getitem__(self, key: str) -> Any:
         """Configuration of a kind: `parameters`, `catalog`, ..."""
@@ -84,20 +84,10 @@ class ProjectConfigLoader(OmegaConfigLoader):
         try:
             parameters = load_parameters(self._read_parameters())
         except MissingConfigException as error:
-            raise InvalidInput(self._no_benchmark()) from error
+            raise _unknown(self.env, Path(self.conf_source)) from error
         if self.env is not None and self.env != self.default_run_env:
             self._check_environment(self.env, parameters.benchmark)
         return parameters
-
-    def _may_name_a_benchmark(self, env: str) -> bool:
-        return env != self.base_env and re.fullmatch(BENCHMARK_PATTERN, env) is not None
-
-    def _no_benchmark(self) -> str:
-        base = Path(self.conf_source) / self.base_env
-        if not base.is_dir():
-            return f"--conf-source: no configuration in {self.conf_source}: no folder {base}"
-        known = ", ".join(benchmarks(Path(self.conf_source)))
-        return f"--env: no benchmark {self.env!r}; there are {known}"
 
     def _check_environment(self, env: str, benchmark: str) -> None:
         folder = Path(self.conf_source) / env
@@ -127,6 +117,10 @@ class ProjectConfigLoader(OmegaConfigLoader):
 
     def _read_parameters(self) -> dict[str, object]:
         """The merged parameters, with the shared files that the benchmark includes."""
+        with self._merging("parameters"):
+            return self._merge_parameters()
+
+    def _merge_parameters(self) -> dict[str, object]:
         merged = self._read("parameters")
         if INCLUDE not in merged:
             return merged
@@ -143,15 +137,21 @@ class ProjectConfigLoader(OmegaConfigLoader):
             InvalidInput: a file cannot be read, or they do not fit together.
         """
         self._check_files(key)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), self._merging(key):
             _ignore_kedros_use_of_omegaconf()
-            try:
-                return super().__getitem__(key)
-            except OmegaConfBaseException as error:
-                where = f"{error.full_key}: " if error.full_key else ""
-                raise InvalidInput(f"{key}: {where}{first_line(error)}") from error
-            except (RecursionError, TypeError, ValueError) as error:  # of the merge of the files
-                raise InvalidInput(f"{key}: {first_line(error)}") from error
+            return super().__getitem__(key)
+
+    @contextmanager
+    def _merging(self, key: str) -> Iterator[None]:
+        """Say whose files do not fit together."""
+        try:
+            yield
+        except InvalidInput:
+            raise
+        except (OmegaConfBaseException, RecursionError, TypeError, ValueError) as error:
+            name = getattr(error, "full_key", None) or "they do not fit together"
+            where = Path(self.conf_source) / (self.env or self.default_run_env)
+            raise InvalidInput(f"{key} of {where}: {name}: {first_line(error)}") from error
 
     def _check_files(self, key: str) -> None:
         """Read each file of a kind by itself, so that the message on a damaged one can name it."""
@@ -172,6 +172,21 @@ class ProjectConfigLoader(OmegaConfigLoader):
             and any(part.startswith(key) for part in path.relative_to(folder).parts)
             and path.is_file()
         ]
+
+
+def _check_name(env: str | None, conf: Path, base_env: object) -> None:
+    """Refuse what can be no benchmark's name."""
+    if env is not None and not env.strip():
+        raise InvalidInput("--env: expected the name of a folder of conf/, got an empty one")
+    if env is not None and (env == base_env or not re.fullmatch(BENCHMARK_PATTERN, env)):
+        raise _unknown(env, conf)
+
+
+def _unknown(env: str | None, conf: Path) -> InvalidInput:
+    base = conf / str(LOADER_ARGS["base_env"])
+    if not base.is_dir():
+        return InvalidInput(f"--conf-source: no configuration in {conf}: no folder {base}")
+    return InvalidInput(f"--env: no benchmark {env!r}; there are {', '.join(benchmarks(conf))}")
 
 
 def _ignore_kedros_use_of_omegaconf() -> None:
@@ -215,7 +230,7 @@ def expand_catalog(
         configured: the parameters as the configuration files give them.
 
     Raises:
-        InvalidInput: an entry lacks its type or filepath, or a placeholder is unknown.
+        InvalidInput: an entry has no filepath, or a placeholder is unknown.
     """
     expanded = {}
     for name, entry in catalog.items():
@@ -231,9 +246,10 @@ def expand_catalog(
 def _check_entry(name: str, entry: object) -> None:
     if not isinstance(entry, Mapping):
         raise InvalidInput(f"catalog: {name} needs a type and a filepath, got {entry!r}")
-    for key in ("type", "filepath"):
-        if not isinstance(entry.get(key), str):
-            raise InvalidInput(f"catalog: {name}.{key} must be a text, got {entry.get(key)!r}")
+    if not isinstance(entry.get("filepath"), str):
+        raise InvalidInput(
+            f"catalog: {name}.filepath must be a text, got {entry.get('filepath')!r}"
+        )
     if not isinstance(entry.get("metadata", {}), Mapping):
         raise InvalidInput(f"catalog: {name}.metadata must be a mapping, got {entry['metadata']!r}")
     if found := RUN_PLACEHOLDER.search(entry["filepath"]):

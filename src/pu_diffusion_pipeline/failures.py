@@ -63,7 +63,8 @@ def _message(error: Exception) -> str:
 def _keep_details(error: Exception) -> str:
     """Where the traceback is; a full or read-only disk must not hide what went wrong first."""
     try:
-        DETAILS.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        text = "".join(traceback.format_exception(error))
+        DETAILS.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as refusal:
         return f"no file {DETAILS} could be written ({refusal.strerror})"
     return str(DETAILS)

@@ -41,13 +41,16 @@ def read_mapping(path: Path) -> DictConfig:
 EXPECTED = "expected a mapping of names to values, such as `seed: 3`"
 
 
-def _refuse_missing(values: object, path: Path) -> None:
+def _refuse_missing(values: object, path: Path, name: object = "") -> None:
     """OmegaConf would pass over `???`, its mark of a value to come."""
     if values == "???":
-        raise InvalidInput(f"{path}: expected a value instead of ???")
-    inner = values.values() if isinstance(values, dict) else values
-    for value in inner if isinstance(values, dict | list) else ():
-        _refuse_missing(value, path)
+        raise InvalidInput(f"{path}: {name}: expected a value instead of ???")
+    if isinstance(values, dict):
+        for key, value in values.items():
+            _refuse_missing(value, path, key)
+    elif isinstance(values, list):
+        for value in values:
+            _refuse_missing(value, path, name)
 
 
 def first_line(error: BaseException) -> str:

@@ -63,13 +63,16 @@ def parse_request(
         conf: the configuration folder.
 
     Raises:
-        InvalidInput: unknown target or row, unreadable seeds or betas, a parameter set elsewhere.
+        InvalidInput: no configuration, unknown target or row, unreadable seeds or betas, a
+            parameter set elsewhere.
     """
     if target not in TARGETS:
         raise InvalidInput(f"no target {target!r}; there are {', '.join(TARGETS)}")
     for name in ("seed", "beta"):
         if name in parameters:
             raise InvalidInput(f"--params: {name} is set by --seeds and --betas here")
+    if not conf.is_dir():
+        raise InvalidInput(f"no configuration: no folder {conf}; is this the project's folder?")
     if betas and target != "figure4":
         raise InvalidInput(f"--betas is for figure4 only; for {target} leave it out")
     names = [row.strip() for row in rows.split(",")] if rows else []

@@ -132,4 +132,4 @@ def _render_table(request: Request, project: Path, folder: Path) -> str:
 
 def _write(path: Path, text: str) -> None:
     with atomic_write(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
