@@ -6,11 +6,12 @@ import os
 import click
 import pytest
 import yaml
-from kedro.io import DatasetError
+from kedro.framework.cli.utils import KedroCliError
+from kedro.io import AbstractDataset, DatasetError
 from kedro.pipeline import Node, Pipeline
 
 from pu_diffusion_pipeline.errors import InvalidInput
-from pu_diffusion_pipeline.failures import DETAILS, one_short_message
+from pu_diffusion_pipeline.failures import DETAILS, MOST_LINES, USAGE_LINES, one_short_message
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +69,37 @@ def test_a_wrong_name_of_a_node_is_no_bug():
     message = told(wrong.value)
     assert "make_b" in message
     assert "bug" not in message
+    assert not DETAILS.exists(), "nothing is written for a mistake"
+
+
+def test_a_catalog_entry_that_makes_no_data_set_is_no_damaged_file():
+    with pytest.raises(DatasetError) as wrong:
+        AbstractDataset.from_config("judge", {"type": "no.such.Dataset"})
+    message = told(wrong.value)
+    assert message.startswith("The catalog cannot be used: ")
+    assert "'judge'" in message
+    assert message.endswith("Correct this entry in conf/.")
+    assert not DETAILS.exists()
+
+
+def test_kedros_own_refusals_are_told_without_their_type():
+    assert told(KedroCliError("expected a version")) == "expected a version"
+
+
+def test_a_long_message_keeps_its_beginning_and_its_way_out():
+    lines = [f"line {number}" for number in range(20)]
+    assert told(InvalidInput("\n".join(lines))).splitlines() == [
+        *lines[:4], "  ... 15 more lines ...", "line 19"
+    ]  # fmt: skip
+    assert len(told(InvalidInput("x" * 5000))) < 1000
+    with pytest.raises(click.UsageError) as shown, one_short_message():
+        raise click.UsageError("\n".join(lines))
+    assert len(shown.value.message.splitlines()) == MOST_LINES - USAGE_LINES
+
+
+def test_details_hold_any_character():
+    told(RuntimeError("\udcc3"))
+    assert "udcc3" in DETAILS.read_text()
 
 
 def test_what_nobody_foresaw_is_called_a_bug_with_its_details_in_a_file():

@@ -194,10 +194,9 @@ def _check_runner(name: str | None, params: Any) -> None:
 
 def _read_config(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
     """Take options from a file, as Kedro does, once it is sure that the file holds them."""
-    if value and not isinstance(read_mapping(Path(value)).get(ctx.info_name), Mapping):
-        raise click.BadParameter(
-            f"{value}: expected a mapping called {ctx.info_name}", ctx=ctx, param=param
-        )
+    command = ctx.info_name or ""
+    if value and not isinstance(read_mapping(Path(value)).get(command), Mapping):
+        raise click.BadParameter(f"{value}: expected a mapping called {command}", ctx, param)
     return _config_file_callback(ctx, param, value)
 
 

@@ -28,20 +28,15 @@ def one_short_message() -> Iterator[None]:
     Raises:
         click.ClickException: with the message.
     """
-    from kedro.framework.cli.utils import KedroCliError
-
     try:
         yield
     except (click.Abort, click.exceptions.Exit):
         raise
-    except KedroCliError as error:  # it would show its type, and nothing when it is chained
-        raise click.ClickException(_shortened(error.message)) from error
     except click.UsageError as error:
-        error.message = _shortened(error.message, MOST_LINES - USAGE_LINES)
-        raise
-    except click.ClickException as error:
-        error.message = _shortened(error.message)
-        raise
+        text = _shortened(error.format_message(), MOST_LINES - USAGE_LINES)
+        raise click.UsageError(text, ctx=error.ctx) from error
+    except click.ClickException as error:  # Kedro's would show its type too
+        raise click.ClickException(_shortened(error.format_message())) from error
     except Exception as error:
         raise click.ClickException(_shortened(_message(error))) from error
 
@@ -135,7 +130,5 @@ def _is_about_the_pipeline(error: Exception) -> bool:
 def _is_about_the_catalog(error: Exception) -> bool:
     """Whether Kedro could make no data set of a catalog's entry."""
     frames = traceback.extract_tb(error.__traceback__)
-    return any(
-        frame.name == "from_config" and frame.filename.endswith("kedro/io/core.py")
-        for frame in frames
-    )
+    makers = ("from_config", "_validate_dataset_config")
+    return any(frame.name in makers and "/kedro/io/" in frame.filename for frame in frames)
