@@ -73,23 +73,23 @@ def kill_and_finish(project: Path, expected: dict[str, str], seed: int, kills: i
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(int(os.environ.get("PU_FAULT_ROUNDS", "2"))))
+@pytest.mark.parametrize("seed", range(int(os.environ.get("PU_FAULT_ROUNDS", "1"))))
 def test_kills_anywhere_from_empty(finished, empty, seed):
-    kill_and_finish(empty, contents(finished), seed, kills=5)
+    kill_and_finish(empty, contents(finished), seed, kills=10)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(int(os.environ.get("PU_FAULT_ROUNDS", "2"))))
+@pytest.mark.parametrize("seed", range(int(os.environ.get("PU_FAULT_ROUNDS", "1"))))
 def test_kills_anywhere_over_finished_data(finished, project, seed):
-    kill_and_finish(project, contents(finished), 1000 + seed, kills=5)
+    kill_and_finish(project, contents(finished), 1000 + seed, kills=10)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(int(os.environ.get("PU_FAULT_ROUNDS", "2"))))
+@pytest.mark.parametrize("seed", range(int(os.environ.get("PU_FAULT_ROUNDS", "1"))))
 def test_failed_writes_anywhere(finished, empty, seed):
     expected = contents(finished)
     draw = random.Random(seed)
-    for _ in range(5):
+    for _ in range(10):
         at = draw.randrange(1200)
         check_failure(run(empty, fault=Fault("fail", at, draw.choice(CODES))), empty, expected)
     check_ended_well(empty, expected)
