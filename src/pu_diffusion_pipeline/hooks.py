@@ -1,6 +1,7 @@
 """What happens around the nodes: refusals before the first one, and provenance."""
 
 import logging
+import os
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -238,7 +239,7 @@ def way_to(name: str) -> str:
 
 def _check_writable(path: Path) -> None:
     folder = path.parent
-    while not folder.exists():
+    while not os.path.lexists(folder):
         folder = folder.parent
     try:
         with tempfile.TemporaryFile(dir=folder):

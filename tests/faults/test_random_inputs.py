@@ -14,7 +14,7 @@ from conftest import REPO
 from pu_diffusion_pipeline.cli import parse_params
 from pu_diffusion_pipeline.config_loader import open_loader
 from pu_diffusion_pipeline.errors import InvalidInput
-from pu_diffusion_pipeline.experiment.claims import Claim
+from pu_diffusion_pipeline.experiment.claims import Claim, refuse_changed
 from pu_diffusion_pipeline.experiment.parameters import Parameters
 from pu_diffusion_pipeline.failures import MOST_LINES, one_short_message
 from pu_diffusion_pipeline.reproduction.arguments import parse_betas, parse_seeds
@@ -162,10 +162,12 @@ def test_any_claim_is_read_or_refused(examples, tmp_path):
         claim.path.write_bytes(content)
         with suppress(InvalidInput):
             claim.differences()
+        with suppress(InvalidInput):
+            refuse_changed(claim.path, claim.path, "made anew")
 
     claim = Claim(Path(tmp_path), "model", "pu", {"seed": 1, "data.counts.test": 3})
-    claim.write()
+    claim.take()
     written = claim.path.read_text()
-    made_with = st.dictionaries(st.text(max_size=5), plain)
-    anything = made_with.map(lambda values: json.dumps({"made_with": values}).encode())
+    names = st.sampled_from(["stage", "method", "made_with", "digests"])
+    anything = st.dictionaries(names, plain).map(lambda values: json.dumps(values).encode())
     check(read, st.binary(max_size=40) | anything | mutated(written), examples)

@@ -16,7 +16,7 @@ from pu_diffusion_pipeline.digests import digest_of_path
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.experiment.identity import differences
 
-MOST_LINES = 8  # of a refusal
+MOST_LINES = 3  # of differences in a refusal
 SUFFIX = ".claim.json"
 
 
