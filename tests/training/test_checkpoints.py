@@ -1,5 +1,9 @@
+import contextlib
+import hashlib
+import io
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -81,7 +85,25 @@ def lose_its_digest(path: Path) -> None:
     path.with_suffix(".sha256").unlink()
 
 
-@pytest.mark.parametrize("damage", [cut_in_half, flip_a_bit, lose_its_digest])
+def garble_its_digest(path: Path) -> None:
+    path.with_suffix(".sha256").write_bytes(b"\xff\xfe\x00")
+
+
+def put_a_folder_in_the_place_of_its_digest(path: Path) -> None:
+    lose_its_digest(path)
+    path.with_suffix(".sha256").mkdir()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        cut_in_half,
+        flip_a_bit,
+        lose_its_digest,
+        garble_its_digest,
+        put_a_folder_in_the_place_of_its_digest,
+    ],
+)
 def test_a_damaged_state_is_passed_over_with_a_warning_and_the_one_before_is_used(
     store, damage, caplog
 ):
@@ -153,17 +175,69 @@ def test_what_a_killed_process_left_half_written_is_cleared_away_by_the_next_sav
     assert names(killed_while_writing) == expected
 
 
-def test_files_of_python_objects_are_not_unpickled(store):
-    marker = store.folder / "executed"
+def put(store: CheckpointStore, content: bytes) -> None:
+    """A state of step 4 that holds `content`; its digest is right."""
+    path = store.folder / "step_00000004.pt"
+    path.write_bytes(content)
+    path.with_suffix(".sha256").write_text(hashlib.sha256(content).hexdigest())
 
-    class Payload:
-        def __reduce__(self):
-            return Path.touch, (marker,)
 
-    store.save({"step": 2, "finished": False, "payload": Payload()})
-    with pytest.raises(Exception, match=r"weights_only|Unsupported"):
+def as_torch_writes(content: object, **options) -> bytes:
+    file = io.BytesIO()
+    torch.save(content, file, **options)
+    return file.getvalue()
+
+
+class Payload:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self):
+        return Path.touch, (self.marker,)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        as_torch_writes,
+        lambda content: as_torch_writes(content, _use_new_zipfile_serialization=False),
+        pickle.dumps,
+    ],
+)
+def test_files_of_python_objects_are_not_unpickled(store, tmp_path, written):
+    marker = tmp_path / "executed"
+    hostile = written({**state(4), "history": Payload(marker)})
+    store.save(state(2))
+    put(store, hostile)
+    with pytest.raises(InvalidInput, match="is no resume state") as refusal:
         store.latest()
+    assert str(store.folder / "step_00000004.pt") in str(refusal.value)
+    assert len(str(refusal.value).splitlines()) == 1
     assert not marker.exists()
+    with contextlib.suppress(RuntimeError):  # torch does not take a bare pickle, but opens it
+        torch.load(store.folder / "step_00000004.pt", weights_only=False)
+    assert marker.exists(), "the file would have done harm"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no archive", as_torch_writes([1, 2]), as_torch_writes({"step": 4})],
+    ids=["empty", "text", "a list", "no finished"],
+)
+def test_a_whole_file_that_is_no_state_is_refused_naming_it(store, content):
+    store.save(state(2))
+    put(store, content)
+    with pytest.raises(InvalidInput, match=r"step_00000004.pt is no resume state.* Delete it"):
+        store.latest()
+
+
+def test_a_folder_with_the_name_of_a_state_is_none(store):
+    (store.folder / "step_00000009.pt").mkdir(parents=True)
+    for step in (2, 4, 6):
+        store.save(state(step))
+    assert store.latest()["step"] == 6
 
 
 # --- claiming -------------------------------------------------------------------------------------
@@ -235,6 +309,34 @@ def test_a_claim_of_an_earlier_version_is_refused_naming_the_folder_to_delete(st
         claim(store)
     assert f"delete {store.folder.parent}" in str(refusal.value)
     assert store.latest()["step"] == 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"data_digest": "images", "code_digests": null}',
+    ],
+)
+def test_a_damaged_claim_is_refused_naming_it_and_the_folder_to_delete(store, content):
+    store.save(state(2))
+    (store.folder / "claim.json").write_bytes(content)
+    with pytest.raises(InvalidInput, match=r"claim.json is damaged") as refusal:
+        claim(store)
+    assert f"delete {store.folder.parent}" in str(refusal.value)
+    assert store.latest()["step"] == 2
+
+
+def test_a_folder_in_the_place_of_a_claim_is_no_claim(store):
+    store.save(state(2))
+    (store.folder / "claim.json").mkdir()
+    with pytest.raises(InvalidInput, match=r"no claim.json"):
+        claim(store)
 
 
 def test_a_refusal_names_five_modules_and_counts_the_others(store):

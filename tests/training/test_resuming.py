@@ -151,6 +151,27 @@ def test_a_run_goes_on_in_another_memory_layout(tmp_path, whole_run):
     assert losses(resumed) == pytest.approx(losses(whole_run), rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    "name", ["seconds", "history", "denoiser", "precision", "optimizer", "lr_scheduler", "ema"]
+)
+@pytest.mark.parametrize("change", ["missing", "of another kind"])
+def test_a_state_that_does_not_fit_is_refused_naming_its_step(tmp_path, name, change):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    store = CheckpointStore(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        train(store=store, minimised=Stops(3, interrupt))
+    state = store.latest()
+    state.pop(name)
+    if change != "missing":
+        state[name] = None
+    store.save(state)
+    with pytest.raises(InvalidInput, match=r"step 2 in .* does not fit|begun in None") as refusal:
+        train(store=store)
+    assert len(str(refusal.value).splitlines()) == 1
+
+
 def test_a_run_does_not_go_on_in_another_precision(tmp_path):
     def interrupt():
         raise KeyboardInterrupt

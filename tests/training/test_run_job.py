@@ -16,7 +16,8 @@ import psutil
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 
 import pu_diffusion_pipeline
 from pu_diffusion_pipeline.diffusion.weights_check import weights_digest
@@ -313,6 +314,49 @@ def test_a_training_that_ends_before_the_first_look_has_no_best(store, setup):
         InvalidInput, match=r"watch\.every must be at most 8, the steps of this training, .*got 50"
     ):
         run_job(job(), store, sets(), setup(every=50, keep="best"))
+
+
+def looks_that_found_no_room(caplog) -> int:
+    found = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert all(
+        re.match(r"The look of step \d could not be written \(No space", one) for one in found
+    )
+    return len(found)
+
+
+def test_training_goes_on_when_no_look_finds_room(store, setup, alone, disk, caplog):
+    watch = replace(setup(keep="all"), folder=disk(1) / "watch")
+    trained = run_job(job(), store, sets(), watch)
+    assert torch.equal(weights(trained), weights(alone))
+    assert looks_that_found_no_room(caplog) == 4
+    assert [path for path in watch.folder.rglob("*") if path.is_file()] == []
+
+
+def test_the_best_look_is_one_whose_weights_found_room(store, setup, disk, caplog):
+    size = len(save(job().model.unet.state_dict()))
+    watch = replace(setup(keep="best"), folder=disk(size, more=2) / "watch")
+    trained = run_job(job(), store, sets(), watch)
+    assert looks_that_found_no_room(caplog) > 0
+    rows = looks(watch)
+    best = rows["step"][rows["frechet_distance"].idxmin()]
+    chosen = load_file(watch.folder / "weights" / f"step_{best:08d}.safetensors")
+    for name, weight in trained.denoiser.state_dict().items():
+        assert torch.equal(chosen[name], weight)
+
+
+@pytest.mark.parametrize("more", [0, 3])
+def test_without_room_for_any_look_there_are_no_best_weights(store, setup, disk, more):
+    watch = replace(setup(keep="best"), folder=disk(1, more) / "watch")
+    with pytest.raises(InvalidInput, match=r"no look could be written to .*watch.* Make room"):
+        run_job(job(), store, sets(), watch)
+    assert store.latest()["step"] == 6, "the training is there to go on from"
+
+
+def test_a_job_that_finds_no_room_is_an_error_that_says_so(disk, workers_find_the_package):
+    store = CheckpointStore(disk(1, more=7) / "run" / "checkpoints")
+    with pytest.raises((OSError, SafetensorError), match="No space left on device"):
+        run_job(job(num_processes=2), store, sets())
+    assert not JobFolder(store.folder / "job").is_prepared
 
 
 def test_reference_features_of_another_judge_are_refused(store, setup):

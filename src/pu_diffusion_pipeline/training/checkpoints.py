@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 KEPT = 2  # the newest two: if the newest is damaged, the run goes on from the one before
 MOST_NAMED = 5  # modules in a message
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # EFBIG: more than one file may hold
 
 
 class State(TypedDict, total=False):
@@ -94,25 +95,28 @@ class CheckpointStore:
         path = self.folder / f"step_{state['step']:08d}.pt"
         with atomic_write(path) as temporary:
             _write(state, temporary)
-            sha = _sha256(temporary)
-        with atomic_write(path.with_suffix(".sha256")) as temporary:
-            temporary.write_text(sha)
+            with atomic_write(path.with_suffix(".sha256")) as digest:
+                digest.write_text(_sha256(temporary))
         sweep(self.folder)
         for old in self._paths()[:-KEPT]:
             old.unlink()
             old.with_suffix(".sha256").unlink(missing_ok=True)
 
     def latest(self) -> State | None:
-        """The newest state that is whole, or None; a damaged one is named in a warning."""
+        """The newest state that is whole, or None; a damaged one is named in a warning.
+
+        Raises:
+            InvalidInput: it is whole, but no resume state.
+        """
         for path in reversed(self._paths()):
             sidecar = path.with_suffix(".sha256")
-            if sidecar.is_file() and sidecar.read_text() == _sha256(path):
-                return torch.load(path, map_location="cpu", weights_only=True)
+            if sidecar.is_file() and sidecar.read_bytes() == _sha256(path).encode():
+                return _read(path)
             log.warning("Checkpoint %s is damaged and is passed over", path)
         return None
 
     def _paths(self) -> list[Path]:
-        return sorted(self.folder.glob("step_*.pt"))
+        return [path for path in sorted(self.folder.glob("step_*.pt")) if path.is_file()]
 
 
 class Claim(TypedDict):
@@ -127,10 +131,14 @@ def _read_claim(path: Path, folder: Path) -> Claim:
         raise InvalidInput(
             f"{folder} holds resume states, but no claim.json says of what. {_way_out(folder)}"
         )
-    claim = json.loads(path.read_text())
-    if claim.keys() != Claim.__annotations__.keys():
+    try:
+        claim = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InvalidInput(f"{path} is damaged: {error}. {_way_out(folder)}") from error
+    is_claim = isinstance(claim, dict) and claim.keys() == Claim.__annotations__.keys()
+    if not is_claim or not isinstance(claim["code_digests"], dict):
         raise InvalidInput(
-            f"The training in {folder.parent} was made by an earlier version of this package. "
+            f"{path} is damaged, or was made by an earlier version of this package. "
             f"{_way_out(folder)}"
         )
     return claim
@@ -159,7 +167,7 @@ def go_on_if_disk_is_full(what: str, step: int, store: CheckpointStore | None) -
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in NO_ROOM:
             raise
         log.warning(
             "The %s of step %d could not be written (%s); training goes on. "
@@ -172,9 +180,29 @@ def go_on_if_disk_is_full(what: str, step: int, store: CheckpointStore | None) -
 
 
 def _write(state: State, path: Path) -> None:
-    # Given a path, torch's own writer hides why it failed, such as a full disk.
-    with path.open("wb") as file:
-        torch.save(state, file)
+    # Given a path, torch's own writer hides why it failed, such as a full disk. Given a file, it
+    # still closes its archive after a failure, and raises an error of its own there.
+    try:
+        with path.open("wb") as file:
+            torch.save(state, file)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
+
+
+def _read(path: Path) -> State:
+    """A state whose digest is right; whoever wrote the digest may have written anything else."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:
+        what = "it cannot be read as tensors and numbers alone, so nothing of it was run"
+        raise InvalidInput(f"{path} is no resume state: {what}. Delete it.") from error
+    if not isinstance(state, dict) or not {"step", "finished"} <= state.keys():
+        raise InvalidInput(f"{path} is no resume state: it has no step and finished. Delete it.")
+    return state
 
 
 def _sha256(path: Path) -> str:

@@ -87,7 +87,7 @@ class History(Observer):
 
     def load_state_dict(self, state: State) -> None:
         """Take up the rows."""
-        self.rows = state["history"]
+        self.rows = list(state["history"])
 
     def _row(self, learner: Learner) -> dict[str, float]:
         means = self._meter.flush()

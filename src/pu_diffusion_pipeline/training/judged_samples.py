@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from pu_diffusion_pipeline.atomic_write import atomic_write
@@ -100,12 +100,12 @@ class JudgedSamples:
         classes = predicted_classes(self._setup.judge, images, batch_size, self._compute.device)
         is_normal = judged_normal(self._setup.judge, classes)
         looks = self._looks_with(step, self._measure(images, is_normal))
+        keep = self._setup.watch.keep
+        if keep == "all" or (keep == "best" and self.best(looks) == step):
+            self._save_weights(step, denoiser)  # a look counts once its weights are there
         with atomic_write(self._setup.folder / "looks.csv") as temporary:
             looks.to_csv(temporary, index=False)
         self._draw(step, images, is_normal, looks)
-        keep = self._setup.watch.keep
-        if keep == "all" or (keep == "best" and self.best(looks) == step):
-            self._save_weights(step, denoiser)
 
     def looks(self) -> pd.DataFrame:
         """A row per look so far.
@@ -126,10 +126,20 @@ class JudgedSamples:
         return int(looks["step"][row])
 
     def weights_to_return(self) -> dict[str, Tensor] | None:
-        """See `observers.Watcher`."""
+        """See `observers.Watcher`.
+
+        Raises:
+            InvalidInput: no look could be written.
+        """
         if self._setup.watch.keep != "best":
             return None
-        return load_file(self._weights_file(self.best(self.looks())))
+        looks = self.looks()
+        if looks.empty:
+            raise InvalidInput(
+                f"watch.keep best: no look could be written to {self._setup.folder}, so there are "
+                "no best weights. Make room there and run the same command again."
+            )
+        return load_file(self._weights_file(self.best(looks)))
 
     def _sample(self, step: int, denoiser: UNet2DModel) -> np.ndarray:
         num_images = self._setup.watch.num_images
@@ -177,7 +187,7 @@ class JudgedSamples:
         state = denoiser.state_dict()
         weights = {name: value.detach().cpu().contiguous() for name, value in state.items()}
         with atomic_write(self._weights_file(step)) as temporary:
-            save_file(weights, temporary)
+            temporary.write_bytes(save(weights))  # `save_file` hides that the disk is full
 
     def _weights_file(self, step: int) -> Path:
         return self._setup.folder / "weights" / f"step_{step:08d}.safetensors"

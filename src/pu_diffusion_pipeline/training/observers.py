@@ -122,7 +122,7 @@ class Stopwatch(Observer):
 
     def load_state_dict(self, state: State) -> None:
         """Take up the seconds."""
-        self.seconds = state["seconds"]
+        self.seconds = float(state["seconds"])
 
 
 class Watcher(Protocol):
@@ -208,7 +208,7 @@ class ResumeStates(Observer):
         """Take up the newest state, if there is one; whether the training was finished already.
 
         Raises:
-            InvalidInput: it was begun in another precision.
+            InvalidInput: it was begun in another precision, or is a state of something else.
         """
         state = None if self._store is None else self._store.latest()
         if self._store is None or state is None:
@@ -216,11 +216,13 @@ class ResumeStates(Observer):
         if state["finished"]:
             log.info("This training is finished already (%s); nothing to do", self._store.folder)
         else:
-            _check_precision(state["precision"], learner.precision, self._store.folder)
             log.info("Resuming at step %d from %s", state["step"], self._store.folder)
-        learner.load_state_dict(state)
-        for observer in self._observers:
-            observer.load_state_dict(state)
+        with _told_if_it_does_not_fit(state, self._store.folder):
+            if not state["finished"]:
+                _check_precision(state["precision"], learner.precision, self._store.folder)
+            learner.load_state_dict(state)
+            for observer in self._observers:
+                observer.load_state_dict(state)
         return state["finished"]
 
     def after_step(self, learner: Learner, measured: Measured) -> None:
@@ -250,6 +252,18 @@ class ResumeStates(Observer):
         if self._store is not None and learner.is_first:
             with go_on_if_disk_is_full("resume state", learner.step, self._store):
                 self._store.save(state)
+
+
+@contextmanager
+def _told_if_it_does_not_fit(state: State, folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (AttributeError, KeyError, RuntimeError, TypeError) as error:
+        why = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise InvalidInput(
+            f"The resume state of step {state['step']} in {folder} does not fit this training "
+            f"({why}). Delete it to go on from the one before, or {folder} to start over."
+        ) from error
 
 
 def _check_precision(begun: str, now: str, folder: Path) -> None:
