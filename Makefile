@@ -9,8 +9,10 @@ PARALLEL := -n auto --dist loadfile
 COVERED := import sys; print('--cov' if sys.version_info >= (3, 12) else '')
 CACHES := .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis build
 
+AUDIT := .venv-audit
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo test coverage test-slow bench lint docs format viz report clean clean-data
+.PHONY: help install demo test coverage test-slow bench lint audit docs format viz report clean clean-data
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -46,6 +48,11 @@ lint: $(INSTALLED)  ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+audit:  ## ask PyPI which pinned versions have known vulnerabilities (needs the network)
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	$(AUDIT)/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
+
 docs: $(INSTALLED)  ## check the links of the documentation and what it says of the repository
 	$(BIN)/python -m pytest tests/test_repository.py
 
@@ -59,8 +66,8 @@ viz: $(INSTALLED)  ## look at the DAG in the browser
 report: $(INSTALLED)  ## render the report from what is saved
 	$(BIN)/kedro run --pipeline=report
 
-clean:  ## delete caches (not the environment, not data)
-	rm -rf $(CACHES)
+clean:  ## delete caches and the environment of the audit (not .venv, not data)
+	rm -rf $(CACHES) $(AUDIT)
 	find benchmarks src tests -name __pycache__ -prune -exec rm -rf {} +
 
 clean-data:  ## delete what runs have made under data/, after a question (not data/01_raw)

@@ -234,7 +234,7 @@ def test_a_whole_file_that_is_no_state_is_refused_naming_it(store, content):
 
 
 def test_a_folder_with_the_name_of_a_state_is_none(store):
-    (store.folder / "step_00000009.pt").mkdir(parents=True)
+    (store.folder / "step_00000001.pt").mkdir(parents=True)
     for step in (2, 4, 6):
         store.save(state(step))
     assert store.latest()["step"] == 6

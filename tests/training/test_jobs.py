@@ -24,6 +24,7 @@ from conftest import REPO
 from pu_diffusion_pipeline.errors import InvalidInput
 
 TRAINED = "data/06_models/test/pu/beta_0.1-seed_0"
+DENOISER = "model/unet/diffusion_pytorch_model.safetensors"
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def split(finished_run, tmp_path) -> Path:
 
 
 def denoiser(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / TRAINED / "model/unet/diffusion_pytorch_model.safetensors")
+    return load_file(folder / TRAINED / DENOISER)
 
 
 def losses(folder: Path) -> list[float]:
@@ -69,49 +70,97 @@ def workers(folder: Path) -> list[int]:
     return found
 
 
-@pytest.mark.slow
-def test_a_killed_process_stops_all_with_a_clear_error_and_the_run_resumes(split):
+@pytest.fixture
+def project(split) -> Path:
+    """A copy of the project, for runs from the command line."""
     for name in ("conf", "src", "pyproject.toml", ".telemetry"):
         source = REPO / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, split / name)
+    return split
+
+
+def command(num_processes: int) -> list[str]:
+    """A training of 400 steps, as users start it."""
     options = (
         "training.num_steps:400,training.log_every:10,training.checkpoint_every:20,"
-        "training.num_processes:2"
+        f"training.num_processes:{num_processes}"
     )
-    command = [
-        sys.executable,
-        "-m",
-        "kedro",
-        "run",
-        "--env=test",
-        "--pipeline=train_pu",
-        f"--params={options}",
-    ]
+    words = [sys.executable, "-m", "kedro", "run", "--env=test", "--pipeline=train_pu"]
+    return [*words, f"--params={options}"]
+
+
+def begun(project: Path, num_processes: int) -> subprocess.Popen[str]:
+    """The training, once it has a resume state; it leads a group of processes."""
+    env = {**os.environ, "PYTHONPATH": str(project / "src")}
     process = subprocess.Popen(
-        command, cwd=split, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command(num_processes),
+        cwd=project,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     )
+    until = time.monotonic() + 120
+    while not list((project / "data/06_models/test/pu").glob("*/checkpoints/step_*.pt")):
+        if process.poll() is not None or time.monotonic() > until:
+            process.kill()
+            pytest.fail(process.communicate()[0])
+        time.sleep(0.05)
+    return process
+
+
+def output(process: subprocess.Popen[str]) -> str:
+    """What it has printed when it has ended, in one line."""
     try:
-        until = time.monotonic() + 120
-        while not list((split / "data/06_models/test/pu").glob("*/checkpoints/step_*.pt")):
-            assert time.monotonic() < until
-            assert process.poll() is None
-            time.sleep(0.05)
-        victims = workers(split)
-        assert len(victims) == 2
-        os.kill(victims[1], signal.SIGKILL)
-        output, _ = process.communicate(timeout=120)
+        return " ".join(process.communicate(timeout=120)[0].split())
     finally:
         process.kill()
-    assert process.returncode == 1
-    assert "was killed (signal 9); the others were stopped (last good checkpoint: step" in " ".join(
-        output.split()
+
+
+def run_again(project: Path, num_processes: int) -> Path:
+    """The folder of the training, once the same command has ended it."""
+    env = {**os.environ, "PYTHONPATH": str(project / "src")}
+    again = subprocess.run(
+        command(num_processes), cwd=project, env=env, capture_output=True, text=True, timeout=300
     )
-    assert "Traceback" not in output
-    assert workers(split) == []
-    again = subprocess.run(command, cwd=split, capture_output=True, text=True, timeout=300)
     assert again.returncode == 0, again.stdout + again.stderr
-    history = next((split / "data/06_models/test/pu").glob("*num_steps_400*/history.csv"))
-    assert pd.read_csv(history)["step"].tolist() == list(range(10, 401, 10))
+    (folder,) = (project / "data/06_models/test/pu").glob("*num_steps_400*")
+    assert pd.read_csv(folder / "history.csv")["step"].tolist() == list(range(10, 401, 10))
+    return folder
+
+
+@pytest.mark.slow
+def test_a_killed_process_stops_all_with_a_clear_error_and_the_run_resumes(project):
+    process = begun(project, 2)
+    victims = workers(project)
+    assert len(victims) == 2
+    os.kill(victims[1], signal.SIGKILL)
+    printed = output(process)
+    assert process.returncode == 1
+    assert "was killed (signal 9); the others were stopped (last good checkpoint: step" in printed
+    assert "Traceback" not in printed
+    assert workers(project) == []
+    run_again(project, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_processes", [1, 2])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 1), (signal.SIGTERM, 143)])
+def test_a_run_that_is_told_to_stop_says_how_to_go_on(project, num_processes, number, code):
+    process = begun(project, num_processes)
+    os.killpg(process.pid, number)
+    printed = output(process)
+    assert process.returncode == code
+    assert printed.count("Interrupted. Last good checkpoint: step ") == 1
+    assert "Run the same command to go on." in printed
+    assert "Traceback" not in printed
+    assert workers(project) == []
+    stopped = load_file(run_again(project, num_processes) / DENOISER)
+    shutil.rmtree(project / "data/06_models/test/pu")  # and never stopped
+    whole = load_file(run_again(project, num_processes) / DENOISER)
+    for name, weight in whole.items():
+        assert torch.equal(stopped[name], weight)
 
 
 # --- watching -------------------------------------------------------------------------------------

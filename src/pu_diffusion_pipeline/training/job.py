@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import logging
 import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -22,7 +26,7 @@ from pu_diffusion_pipeline.diffusion.objectives import Objective, build_objectiv
 from pu_diffusion_pipeline.diffusion.options import ComputeOptions, ObjectiveOptions
 from pu_diffusion_pipeline.diffusion.weights_check import weights_digest
 from pu_diffusion_pipeline.errors import InvalidInput, ProcessFailed
-from pu_diffusion_pipeline.training.checkpoints import CheckpointStore
+from pu_diffusion_pipeline.training.checkpoints import CheckpointStore, last_good_checkpoint
 from pu_diffusion_pipeline.training.code_identity import code_digests
 from pu_diffusion_pipeline.training.job_folder import Description, JobFolder
 from pu_diffusion_pipeline.training.judged_samples import JudgedSamples, WatchSetup
@@ -132,6 +136,8 @@ def run_job(
         sets: the training images.
         watch: what it is watched with; None, or one whose `watch.every` is None: not watched.
 
+    Ctrl-C and SIGTERM end it with a warning that names the last good checkpoint.
+
     Raises:
         InvalidInput: the folder is another training's; or `external`, and the job is not finished:
             then the message says how to start it.
@@ -141,10 +147,11 @@ def run_job(
     checkpoints.claim(data_digest, code_digests())
     folder = JobFolder(checkpoints.folder / "job")
     watch = _watch_from_here(watch, checkpoints)
-    if job.training.num_processes != 1 and not _is_finished(checkpoints):
-        _train_in_processes(job, folder, checkpoints, sets, watch)
-        watch = None
-    trained = train(job, sets, checkpoints, _open_watcher(job, watch))
+    with _told_if_stopped(checkpoints):
+        if job.training.num_processes != 1 and not _is_finished(checkpoints):
+            _train_in_processes(job, folder, checkpoints, sets, watch)
+            watch = None
+        trained = train(job, sets, checkpoints, _open_watcher(job, watch))
     folder.delete()
     return replace(trained, data_digest=data_digest)
 
@@ -155,6 +162,32 @@ def run_saved_job(path: Path) -> None:
     job = Job.described(folder.model(), folder.description())
     watch = folder.watch() if is_first_process() else None
     train(job, folder.sets(), CheckpointStore(path.parent), _open_watcher(job, watch))
+
+
+@contextmanager
+def _told_if_stopped(checkpoints: CheckpointStore) -> Iterator[None]:
+    """Say how to go on when Ctrl-C, or SIGTERM from a scheduler, ends the block."""
+    is_ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    )
+    if is_ours:
+        signal.signal(signal.SIGTERM, _exit)
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        log.warning(
+            "Interrupted. Last good checkpoint: %s. Run the same command to go on.",
+            last_good_checkpoint(checkpoints),
+        )
+        raise
+    finally:
+        if is_ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _exit(number: int, frame: object) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 def _is_finished(checkpoints: CheckpointStore) -> bool:

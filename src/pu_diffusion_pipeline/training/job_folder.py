@@ -85,9 +85,11 @@ class JobFolder:
         return whole["job"]
 
     def model(self) -> DDPMPipeline:
-        """Where training starts."""
+        """Where training starts; read without the library's own progress bar."""
         from diffusers import DDPMPipeline
+        from diffusers.utils import logging
 
+        logging.disable_progress_bar()
         return DDPMPipeline.from_pretrained(
             self.folder / "model", local_files_only=True, use_safetensors=True
         )

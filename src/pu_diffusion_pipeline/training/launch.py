@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
 
 import torch
 
@@ -58,15 +57,15 @@ def launch(job: JobFolder, num_processes: int) -> None:
     meeting = job.folder / "meeting"
     meeting.unlink(missing_ok=True)
     command = [sys.executable, "-m", WORKER, str(job.folder)]
-    with ExitStack() as stack:
-        processes = []
+    processes: list[subprocess.Popen[bytes]] = []
+    try:
         for rank in range(num_processes):
             env = {**os.environ, **_environment(rank, num_processes, str(meeting.resolve()))}
             # In a session of its own it gets no Ctrl-C; we stop it.
-            process = subprocess.Popen(command, env=env, start_new_session=True)
-            stack.callback(_stop, process)
-            processes.append(process)
+            processes.append(subprocess.Popen(command, env=env, start_new_session=True))
         codes = _codes_at_the_end(processes)
+    finally:
+        _stop(processes)
     if any(codes):
         job.raise_mistake()
         raise _explained(job, codes)
@@ -100,9 +99,10 @@ def _codes_at_the_end(processes: list[subprocess.Popen[bytes]]) -> list[int]:
         time.sleep(0.1)
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
+def _stop(processes: list[subprocess.Popen[bytes]]) -> None:
+    for process in processes:  # all at once: one that sees another go would complain
         process.terminate()
+    for process in processes:
         try:
             process.wait(SECONDS_TO_END)
         except subprocess.TimeoutExpired:
