@@ -9,7 +9,7 @@ PARALLEL := -n auto --dist loadfile
 COVERED := import sys; print('--cov' if sys.version_info >= (3, 12) else '')
 CACHES := .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis build
 
-AUDIT := .venv-audit
+AUDIT := build/audit
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test coverage test-slow bench lint audit docs format viz report clean clean-data
@@ -66,8 +66,8 @@ viz: $(INSTALLED)  ## look at the DAG in the browser
 report: $(INSTALLED)  ## render the report from what is saved
 	$(BIN)/kedro run --pipeline=report
 
-clean:  ## delete caches and the environment of the audit (not .venv, not data)
-	rm -rf $(CACHES) $(AUDIT)
+clean:  ## delete caches (not the environment, not data)
+	rm -rf $(CACHES)
 	find benchmarks src tests -name __pycache__ -prune -exec rm -rf {} +
 
 clean-data:  ## delete what runs have made under data/, after a question (not data/01_raw)

@@ -194,7 +194,7 @@ def _write(state: State, path: Path) -> None:
 def _read(path: Path) -> State:
     """A state whose digest is right; whoever wrote the digest may have written anything else."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state: State = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
     except Exception as error:
