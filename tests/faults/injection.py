@@ -166,7 +166,8 @@ class _Counter:
             return
         if not os.fsdecode(path).startswith(self._folder):
             return
-        is_write = event != "open" or bool(int(arguments[2] or 0) & WRITING)  # type: ignore[call-overload]
+        flags = int(str(arguments[2] or 0)) if event == "open" else 0
+        is_write = event != "open" or bool(flags & WRITING)
         self._meet("kill", self.operations)
         self.operations += 1
         if is_write:
