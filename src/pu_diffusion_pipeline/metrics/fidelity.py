@@ -4,7 +4,6 @@ FD is the Frechet distance (Heusel et al. 2017; called FID on Inception features
 kernel distance (Binkowski et al. 2018), precision and recall those of Kynkaanniemi et al. (2019).
 """
 
-import hashlib
 import json
 from collections.abc import Callable
 from importlib.metadata import version
@@ -15,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pu_diffusion_pipeline.digests import digest
+from pu_diffusion_pipeline.digests import digest, digest_of_file
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.images.transforms import to_unit
 from pu_diffusion_pipeline.images.weights import read_tensors, weights_file
@@ -84,7 +83,7 @@ def build_extractor(kind: str, judge: Judge, inception_weights: str | None) -> E
             lambda device: _judge_on(judge, device),
         )
     path = inception_weights_file(inception_weights)
-    sha = hashlib.sha256(path.read_bytes()).hexdigest()
+    sha = digest_of_file(path)
     return Extractor("inception-v3-compat 2048", sha, lambda device: _inception_on(path, device))
 
 

@@ -6,7 +6,6 @@ safetensors folder.
 """
 
 import errno
-import hashlib
 import json
 import logging
 import shutil
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor
 
 from pu_diffusion_pipeline.atomic_write import atomic_write, sweep
+from pu_diffusion_pipeline.digests import digest_of_file
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.training.code_identity import differing_modules
 
@@ -96,7 +96,7 @@ class CheckpointStore:
         with atomic_write(path) as temporary:
             _write(state, temporary)
             with atomic_write(path.with_suffix(".sha256")) as digest:
-                digest.write_text(_sha256(temporary))
+                digest.write_text(digest_of_file(temporary))
         sweep(self.folder)
         for old in self._paths()[:-KEPT]:
             old.unlink()
@@ -110,7 +110,7 @@ class CheckpointStore:
         """
         for path in reversed(self._paths()):
             sidecar = path.with_suffix(".sha256")
-            if sidecar.is_file() and sidecar.read_bytes() == _sha256(path).encode():
+            if sidecar.is_file() and sidecar.read_bytes() == digest_of_file(path).encode():
                 return _read(path)
             log.warning("Checkpoint %s is damaged and is passed over", path)
         return None
@@ -203,11 +203,3 @@ def _read(path: Path) -> State:
     if not isinstance(state, dict) or not {"step", "finished"} <= state.keys():
         raise InvalidInput(f"{path} is no resume state: it has no step and finished. Delete it.")
     return state
-
-
-def _sha256(path: Path) -> str:
-    sha = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            sha.update(block)
-    return sha.hexdigest()
