@@ -14,7 +14,6 @@ from typing import Any
 import click
 from click.core import ParameterSource
 from kedro.framework.cli.project import run as kedro_run
-from kedro.framework.cli.utils import _config_file_callback
 from omegaconf import OmegaConf
 
 from pu_diffusion_pipeline.experiment.configuration_files import first_line, read_mapping
@@ -197,7 +196,9 @@ def _read_config(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
     command = ctx.info_name or ""
     if value and not isinstance(read_mapping(Path(value)).get(command), Mapping):
         raise click.BadParameter(f"{value}: expected a mapping called {command}", ctx, param)
-    return _config_file_callback(ctx, param, value)
+    callback = next(one.callback for one in kedro_run.params if one.name == param.name)
+    assert callback is not None
+    return callback(ctx, param, value)
 
 
 CALLBACKS = {"params": _parse_option, "runner_params": _parse_option, "config": _read_config}
