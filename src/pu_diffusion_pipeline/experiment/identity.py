@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from pydantic.fields import FieldInfo
 
-from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.experiment.parameters import Parameters
 from pu_diffusion_pipeline.options import NEUTRAL, Artifact, Brings, Options, matters
 
@@ -147,19 +146,3 @@ def differences(made: Mapping[str, object], asked: Mapping[str, object]) -> list
         for name in sorted({*made, *asked})
         if made.get(name) != asked.get(name)
     ]
-
-
-def refuse_differences(made: Mapping[str, object], asked: Mapping[str, object], what: str) -> None:
-    """Refuse an artifact that was made with other parameters than the ones asked for now.
-
-    Raises:
-        InvalidInput: naming each differing parameter and the two ways out.
-    """
-    lines = differences(made, asked)
-    if lines:
-        raise InvalidInput(
-            f"{what} was made with other parameters:\n"
-            + "\n".join(f"  {line}" for line in lines)
-            + "\nRestore the value, or make it anew: pass the change with --params (it then gets a"
-            " folder of its own), or delete the old folder and run the earlier pipelines again."
-        )
