@@ -49,6 +49,15 @@ def test_a_full_disk_names_the_data_set_and_the_reason():
     assert "Traceback" in DETAILS.read_text()
 
 
+def test_a_full_disk_that_safetensors_tells_of_is_no_damaged_file_and_no_bug():
+    full = RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
+    for error in (full, wrapped(full)):
+        message = told(error)
+        assert "No space left on device" in message
+        assert "damaged" not in message
+        assert "bug" not in message
+
+
 def test_a_damaged_file_is_named_with_the_way_out():
     message = told(wrapped(ValueError("Expecting value: line 1")))
     assert message.startswith("pu.model: Failed while saving")

@@ -4,6 +4,7 @@ The traceback goes to a file that the message names. What this package did not f
 bug of its own, so that nobody looks for the mistake in their data.
 """
 
+import re
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ FORESEEN = (InvalidInput, ProcessFailed, TrainingDiverged)
 MOST_LINES = 6  # of a message; click's lines about the usage count
 USAGE_LINES = 3
 MOST_COLUMNS = 800
+OF_THE_SYSTEM = re.compile(r"\(os error \d+\)")  # as safetensors tells of a full disk
 MOST_LINES_OF_OTHERS = 3  # of somebody else's exception
 
 
@@ -77,6 +79,8 @@ def _message_with_details(error: Exception, details: str) -> str:
     if isinstance(first, OSError):
         where = "" if first.filename is None else f"{first.filename}: "
         return f"{_what(error)}{where}{first.strerror or first}\nDetails: {details}"
+    if OF_THE_SYSTEM.search(str(first)):
+        return f"{_what(error)}{_first_lines(first)}\nDetails: {details}"
     if isinstance(error, DatasetError):
         return (
             f"{_what(error)}The file is damaged or cannot be used: {_first_lines(first)}\n"
