@@ -25,11 +25,8 @@ if TYPE_CHECKING:
     from diffusers import DDPMScheduler, UNet2DModel
 
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
-DESCRIPTIONS = [
-    "model_index.json",
-    "*config.json",
-    "*.index.json",
-]  # patterns; `*` matches subfolders too
+# Patterns of file names; `*` matches subfolders too.
+DESCRIPTIONS = ["model_index.json", "*config.json", "*.index.json"]
 
 
 def load_pretrained(
