@@ -121,10 +121,16 @@ def test_a_changed_artifact_is_refused_with_the_way_out(artifact, content):
     assert "made by kedro run" in str(refusal.value)
 
 
-def test_a_file_more_or_another_name_in_a_folder_is_a_change(artifact):
-    if artifact.is_file():
-        pytest.skip("about folders")
+@pytest.mark.parametrize("artifact", ["folder"], indirect=True)
+def test_another_name_in_a_folder_is_a_change(artifact):
     (artifact / "part").rename(artifact / "other")
+    with pytest.raises(InvalidInput, match="not what was saved there"):
+        check(artifact)
+
+
+@pytest.mark.parametrize("artifact", ["folder"], indirect=True)
+def test_a_file_more_in_a_folder_is_a_change(artifact):
+    (artifact / "new").write_text("")
     with pytest.raises(InvalidInput, match="not what was saved there"):
         check(artifact)
 

@@ -15,7 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from multiprocessing import forkserver
@@ -183,15 +183,21 @@ class _Counter:
 
 
 @contextmanager
-def small_disk(folder: Path, kilobytes: int) -> Iterator[None]:
-    """A file system of that size at a folder. Needs the right to mount."""
+def small_disk(folder: Path, kilobytes: int) -> Iterator[Callable[[int], None]]:
+    """A file system of that size at a folder; yields what gives it another size, in kilobytes.
+
+    Needs the right to mount.
+    """
     folder.mkdir(exist_ok=True)
-    size = f"size={kilobytes}k"
-    subprocess.run(["mount", "-t", "tmpfs", "-o", size, "none", str(folder)], check=True)
+    _mount(folder, f"size={kilobytes}k")
     try:
-        yield
+        yield lambda larger: _mount(folder, f"remount,size={larger}k")
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def _mount(folder: Path, options: str) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", str(folder)], check=True)
 
 
 def may_mount() -> bool:

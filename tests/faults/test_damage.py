@@ -14,6 +14,7 @@ import pytest
 from faults.contents import contents, differences
 from faults.injection import REPO, run
 from pu_diffusion_pipeline.config_loader import open_loader
+from pu_diffusion_pipeline.digests import digest_of_path
 from pu_diffusion_pipeline.pipeline_registry import register_pipelines
 
 
@@ -67,12 +68,16 @@ def edit(path: Path) -> None:
 
 
 def swap(path: Path) -> None:
-    """Put another artifact of the same kind there; else files with other content of this kind."""
-    others = [one for one in path.parent.parent.parent.glob(f"*/*/{path.name}") if one != path]
-    source = others[0] if others else None
-    if source is None:
-        edit(path)
-    elif path.is_dir():
+    """Put another artifact of the same form there, if there is one from another method."""
+    data = next(parent for parent in path.parents if parent.name == "data")
+    others = [
+        other
+        for other in (data.parent / one.path for one in artifacts())
+        if other.is_dir() == path.is_dir() and other.suffix == path.suffix
+        if digest_of_path(other) != digest_of_path(path)
+    ]
+    source = min(others, key=lambda other: (other.name != path.name, str(other)))
+    if path.is_dir():
         shutil.rmtree(path)
         shutil.copytree(source, path)
     else:
