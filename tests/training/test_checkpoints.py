@@ -175,6 +175,15 @@ def test_what_a_killed_process_left_half_written_is_cleared_away_by_the_next_sav
     assert names(killed_while_writing) == expected
 
 
+@pytest.mark.parametrize("orphan", ["step_00000001.sha256", "step_00000009.sha256"])
+def test_a_digest_without_its_state_is_cleared_away_when_the_training_goes_on(store, orphan):
+    claim(store)
+    store.save(state(2))
+    (store.folder / orphan).write_text("of a state that was deleted, or not written yet")
+    claim(store)
+    assert names(store) == ["claim.json", "step_00000002.pt", "step_00000002.sha256"]
+
+
 def put(store: CheckpointStore, content: bytes) -> None:
     """A state of step 4 that holds `content`; its digest is right."""
     path = store.folder / "step_00000004.pt"

@@ -61,6 +61,7 @@ class CheckpointStore:
         path = self.folder / "claim.json"
         if self._paths():
             if self._is_ours(path, data_digest, code_digests):
+                self._tidy()
                 return
             shutil.rmtree(self.folder)
         claim = {"data_digest": data_digest, "code_digests": code_digests}
@@ -97,10 +98,15 @@ class CheckpointStore:
             _write(state, temporary)
             with atomic_write(path.with_suffix(".sha256")) as digest:
                 digest.write_text(digest_of_file(temporary))
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Delete all but the newest states with their digests, and what killed runs have left."""
         sweep(self.folder)
-        for old in self._paths()[:-KEPT]:
-            old.unlink()
-            old.with_suffix(".sha256").unlink(missing_ok=True)
+        kept = self._paths()[-KEPT:]
+        for path in self.folder.glob("step_*.*"):
+            if path.is_file() and path.with_suffix(".pt") not in kept:
+                path.unlink()
 
     def latest(self) -> State | None:
         """The newest state that is whole, or None; a damaged one is named in a warning.
