@@ -42,7 +42,7 @@ def quick(tmp_path_factory) -> Path:
     return project
 
 
-@pytest.mark.parametrize("over_finished", [False, True])
+@pytest.mark.parametrize("over_finished", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_kills_of_the_first_nodes_leave_nothing_behind(quick, tmp_path, over_finished):
     expected = contents(quick)
     project = tmp_path / "project"
@@ -53,7 +53,7 @@ def test_kills_of_the_first_nodes_leave_nothing_behind(quick, tmp_path, over_fin
     check_ended_well(project, expected, f"--nodes={QUICK}")
 
 
-@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("code", [errno.ENOSPC, pytest.param(errno.EIO, marks=pytest.mark.slow)])
 def test_failed_writes_of_the_first_nodes_leave_nothing_behind(quick, empty, tmp_path, code):
     expected = contents(quick)
     total = run(make_project(tmp_path / "count"), f"--nodes={QUICK}").writes
