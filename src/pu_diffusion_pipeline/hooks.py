@@ -62,7 +62,7 @@ class CheckFiles:
             sweep(folder)
         missing = [name for name in sorted(pipeline.inputs()) if _is_missing(catalog, name)]
         if missing:
-            lines = [f"  {name} ({_path(catalog, name)}): {way_to(name)}" for name in missing]
+            lines = [f"  {name} ({_path(catalog, name)}): {_way_to(name)}" for name in missing]
             raise InvalidInput("These are not there yet:\n" + "\n".join(lines))
         for name in sorted(pipeline.all_outputs()):
             if path := _path(catalog, name):
@@ -159,7 +159,7 @@ class Provenance:
         """Refuse an artifact that is not what was saved, and let nobody write meanwhile."""
         for name, claim, artifact in self._read_by(dataset_name):
             self._lock(dataset_name, claim.parent, is_shared=True)
-            refuse_changed(claim, artifact, way_to(name))
+            refuse_changed(claim, artifact, _way_to(name))
 
     @hook_impl
     def after_dataset_loaded(self, dataset_name: str) -> None:
@@ -219,7 +219,7 @@ def _path(catalog: DataCatalog, name: str) -> Path | None:
     return None if path is None else Path(path)
 
 
-def way_to(name: str) -> str:
+def _way_to(name: str) -> str:
     """The command that makes a data set: the smallest registered pipeline that has it as output."""
     from kedro.framework.project import pipelines
 
