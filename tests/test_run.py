@@ -252,6 +252,7 @@ def start_training(folder):
     )
 
 
+@pytest.mark.slow
 def test_a_run_killed_and_resumed_gives_the_same_bits_as_one_never_stopped(tmp_path):
     run_folder = "beta_0.1-seed_0-training.num_steps_120"
     killed, whole = tmp_path / "killed", tmp_path / "whole"

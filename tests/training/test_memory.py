@@ -56,6 +56,7 @@ def test_a_training_is_refused_before_its_first_step(monkeypatch):
     assert all(map(torch.equal, before, job.model.unet.parameters()))
 
 
+@pytest.mark.slow
 def test_each_of_several_processes_refuses(tmp_path):
     job = tiny_training.job(batch_size=10**8, num_processes=2)
     with pytest.raises(InvalidInput, match=r"100000000 needs about .* on cpu in each process, "):

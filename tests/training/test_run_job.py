@@ -130,6 +130,7 @@ def test_two_processes_open_no_port_to_the_network(store, workers_find_the_packa
     assert addresses <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
 
+@pytest.mark.slow
 def test_processes_can_be_started_by_a_launcher(store, alone):
     external = {"num_processes": "external"}
     for _ in range(2):  # a job that lies there is left alone
@@ -145,6 +146,7 @@ def test_processes_can_be_started_by_a_launcher(store, alone):
     assert not (store.folder / "job").exists()
 
 
+@pytest.mark.slow
 def test_a_mistake_in_a_process_is_told_as_in_one(store, workers_find_the_package):
     asked = job(num_processes=2, learning_rate=1e30, num_steps=40)
     with pytest.raises(TrainingDiverged, match="The loss or its gradient is not finite"):
@@ -283,6 +285,7 @@ def test_the_best_look_becomes_the_model(store, setup, criterion):
         assert torch.equal(chosen[name], weight)
 
 
+@pytest.mark.slow
 def test_two_processes_are_watched_by_the_first(store, setup, workers_find_the_package):
     watch = setup(every=3, num_images=8)
     run_job(job(num_processes=2), store, sets(), watch)
