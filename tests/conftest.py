@@ -6,6 +6,7 @@ Two runs on two cores only slow each other.
 import os
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
+os.environ["DO_NOT_TRACK"] = "1"  # kedro-telemetry
 
 from pathlib import Path
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from kedro.framework.context import KedroContext
 from kedro.framework.project import pipelines
 from kedro.framework.session import KedroSession
 
@@ -17,6 +18,14 @@ class ExperimentSession(KedroSession):
     A Kedro DAG is static, but `beta: estimated` needs the class prior and a given beta does not,
     and `watch.every` needs the judge. All forms are registered; this chooses.
     """
+
+    _context: KedroContext | None = None
+
+    def load_context(self) -> KedroContext:
+        """The project context, whose configuration is read once."""
+        if self._context is None:
+            self._context = super().load_context()
+        return self._context
 
     def run(
         self,

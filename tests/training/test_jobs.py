@@ -48,6 +48,7 @@ def is_same_training(folder: Path, other: Path) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_the_node_starts_two_processes_that_train_as_one(split, run, finished_run):
     run(split, "train_pu", training={"num_processes": 2})
     assert is_same_training(split, finished_run)

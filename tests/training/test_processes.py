@@ -21,7 +21,7 @@ def curves() -> dict[str, dict[str, list[float]]]:
     found = {}
     for method, beta in CASES:
         trained = train(
-            method, minimised=build_objective(method, beta, "non_negative", 0.2), num_steps=20
+            method, minimised=build_objective(method, beta, "non_negative", 0.2), num_steps=10
         )
         active = [row.get("correction_active", 0.0) for row in trained.history]
         norms = [row["gradient_norm"] for row in trained.history]

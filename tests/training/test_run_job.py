@@ -9,6 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -98,13 +99,6 @@ def test_a_job_on_other_images_is_refused(store):
 # --- in several -----------------------------------------------------------------------------------
 
 
-def test_two_processes_train_as_one(store, alone, workers_find_the_package):
-    trained = run_job(job(num_processes=2), store, sets())
-    assert is_same_training(trained, alone)
-    assert trained.data_digest == alone.data_digest
-    assert not (store.folder / "job").exists()
-
-
 def listening_addresses() -> tuple[int, set[str]]:
     """How many workers there are, and the addresses at which they and we take connections."""
     workers = psutil.Process().children(recursive=True)
@@ -116,18 +110,37 @@ def listening_addresses() -> tuple[int, set[str]]:
     return len(workers), addresses
 
 
-def test_two_processes_open_no_port_to_the_network(store, workers_find_the_package):
-    asked = job(num_processes=2, num_steps=40)
+class InTwo(NamedTuple):
+    """The job in two processes, and the addresses at which they took connections."""
+
+    trained: Trained
+    store: CheckpointStore
+    addresses: set[str]
+
+
+@pytest.fixture(scope="module")
+def in_two(tmp_path_factory) -> InTwo:
+    store = CheckpointStore(tmp_path_factory.mktemp("two") / "run" / "checkpoints")
     seen = []
-    with ThreadPoolExecutor(1) as pool:
-        training = pool.submit(run_job, asked, store, sets())
+    with ThreadPoolExecutor(1) as pool, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", SOURCE)
+        training = pool.submit(run_job, job(num_processes=2), store, sets())
         while not training.done():
             seen.append(listening_addresses())
             time.sleep(0.02)
-        training.result()
     addresses = set().union(*(found for count, found in seen if count == 2))
-    assert addresses, "the two must have been seen while they were connected"
-    assert addresses <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+    return InTwo(training.result(), store, addresses)
+
+
+def test_two_processes_train_as_one(in_two, alone):
+    assert is_same_training(in_two.trained, alone)
+    assert in_two.trained.data_digest == alone.data_digest
+    assert not (in_two.store.folder / "job").exists()
+
+
+def test_two_processes_open_no_port_to_the_network(in_two):
+    assert in_two.addresses, "the two must have been seen while they were connected"
+    assert in_two.addresses <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ parameters.yml is noticed too. Which options matter when is declared beside them
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 
 from pydantic.fields import FieldInfo
 
@@ -48,6 +49,11 @@ def made_with(parameters: Parameters, stage: str, method: str | None = None) -> 
         stage: one of `STAGES`.
         method: adds beta where the method uses it, and how beta is estimated where it is.
     """
+    return dict(_made_with(parameters, stage, method))
+
+
+@lru_cache(maxsize=200)  # each data set of the catalog asks, with few different arguments
+def _made_with(parameters: Parameters, stage: str, method: str | None) -> Mapping[str, object]:
     artifact = Artifact(_flat(parameters), stage, method)
 
     def is_kept(field: FieldInfo, value: object) -> bool:
@@ -68,7 +74,8 @@ def _sections(artifact: Artifact) -> list[str]:
     return list(dict.fromkeys([*sections, *brought]))
 
 
-def _flat(parameters: Parameters) -> dict[str, object]:
+@lru_cache(maxsize=10)
+def _flat(parameters: Parameters) -> Mapping[str, object]:
     """Every option but the neutral ones."""
 
     def is_kept(field: FieldInfo, value: object) -> bool:

@@ -1,6 +1,7 @@
 """The software that made an artifact: the revision of the code, the versions of packages."""
 
 import subprocess
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -21,11 +22,12 @@ PACKAGES = (
 def software() -> dict[str, object]:
     """`git_revision`, None outside a repository, and `versions` of `PACKAGES`."""
     return {
-        "git_revision": _git_revision(),
+        "git_revision": _git_revision(Path(__file__).parent),
         "versions": {package: _version(package) for package in PACKAGES},
     }
 
 
+@cache
 def _version(package: str) -> str:
     try:
         return version(package)
@@ -33,9 +35,9 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _git_revision() -> str | None:
-    here = str(Path(__file__).parent)
-    command = ["git", "-C", here, "describe", "--always", "--dirty", "--abbrev=40"]
+@cache  # the code that runs is the code that was imported
+def _git_revision(folder: Path) -> str | None:
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):

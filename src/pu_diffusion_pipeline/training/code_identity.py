@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
@@ -17,7 +18,10 @@ def code_digests(package: Path = PACKAGE) -> dict[str, str]:
     """
     rooms = [path for room in ROOMS for path in sorted((package / room).glob("*.py"))]
     paths = [package / "seeding.py", *(path for path in rooms if path.name not in NOT_RUN)]
-    return {path.relative_to(package).as_posix(): _digest(path) for path in paths}
+    return {
+        path.relative_to(package).as_posix(): _digest(path.read_text(encoding="utf-8"))
+        for path in paths
+    }
 
 
 def differing_modules(made: dict[str, str], now: dict[str, str]) -> list[str]:
@@ -25,8 +29,9 @@ def differing_modules(made: dict[str, str], now: dict[str, str]) -> list[str]:
     return sorted(name for name in {*made, *now} if made.get(name) != now.get(name))
 
 
-def _digest(path: Path) -> str:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+@cache
+def _digest(source: str) -> str:
+    tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:]
