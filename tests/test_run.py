@@ -323,6 +323,7 @@ def test_pnu_without_labeled_normal_images_is_refused(finished_copy, run):
         run(finished_copy, "train_pnu")
 
 
+@pytest.mark.slow
 def test_conditional_training_gives_a_rate_for_every_class_asked_for(tmp_path, run):
     run(tmp_path, data={"num_conditions": 10}, sampling={"guidance": 2.0, "num_images": 30})
     per_condition = metrics_of(tmp_path, "pu")["per_condition"]
@@ -356,6 +357,7 @@ def test_fine_tuning_starts_from_the_pretrained_model_and_evaluates_it_too(tmp_p
     assert '<tr class="pretrained">' in report.read_text()
 
 
+@pytest.mark.slow
 def test_another_pretrained_model_in_the_same_place_is_noticed(tmp_path, run):
     run(tmp_path, "pretrain", pretraining=PRETRAINING)
     (base,) = tmp_path.glob(f"{MODEL}/base/*/model")

@@ -21,7 +21,12 @@ SERIOUS = [name for name, one in ESTIMATORS.items() if not one.is_baseline]
 # On real digits at full size (docs/class_prior.md) KM1 and KM2, whose quadratic programs see 500
 # scores, err by up to 0.073; DEDPUL, which smooths the ratio, by up to 0.062.
 TOLERANCE = {"km1": 0.06, "km2": 0.06, "dedpul": 0.03}
+KERNEL = ("km1", "km2")  # seconds an estimate
 BY_RANK = [name for name, one in ESTIMATORS.items() if one.by_rank]
+
+
+def slow_if_kernel(name: str):
+    return pytest.param(name, marks=pytest.mark.slow) if name in KERNEL else name
 
 
 def draws(labeled, normal, num_labeled: int, num_unlabeled: int, seed: int, beta: float) -> Scores:
@@ -54,13 +59,15 @@ def logit_draws(
 
 
 @pytest.mark.parametrize("name", SERIOUS)
-@pytest.mark.parametrize("beta", [0.0909, 0.2, 0.5])
+@pytest.mark.parametrize(
+    "beta", [0.0909, *(pytest.param(beta, marks=pytest.mark.slow) for beta in (0.2, 0.5))]
+)
 def test_separated_gaussians_give_beta(name, beta):
     values = [ESTIMATORS[name].estimate(logit_draws(5.0, beta, seed)) for seed in range(2)]
     assert np.mean(values) == pytest.approx(beta, abs=TOLERANCE.get(name, 0.02))
 
 
-@pytest.mark.parametrize("name", SERIOUS)
+@pytest.mark.parametrize("name", [slow_if_kernel(name) for name in SERIOUS])
 def test_more_contamination_gives_a_larger_estimate(name):
     values = [ESTIMATORS[name].estimate(logit_draws(4.0, beta)) for beta in (0.05, 0.2, 0.5, 0.8)]
     assert values == sorted(values)

@@ -28,4 +28,4 @@ def disk(tmp_path) -> Iterator:
 
     yield make
     if folder.is_mount():
-        subprocess.run(["umount", str(folder)], check=True)
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
