@@ -1,6 +1,7 @@
 """Any failure becomes one short message; what nobody foresaw is called a bug, with its details."""
 
 import errno
+import importlib
 import os
 
 import click
@@ -109,6 +110,26 @@ def test_a_long_message_keeps_its_beginning_and_its_way_out():
 def test_details_hold_any_character():
     told(RuntimeError("\udcc3"))
     assert "udcc3" in DETAILS.read_text()
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("import nowhere", "No module named 'nowhere'"),
+        ("from json import nothing", "cannot import name 'nothing' from 'json'"),
+        ("def (", "invalid syntax"),
+    ],
+)
+def test_code_that_cannot_be_imported_is_named_with_its_line(line, reason, tmp_path, monkeypatch):
+    """A module that a user has added, or a library that is not there."""
+    (tmp_path / "added.py").write_text(f"\n{line}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises((ImportError, SyntaxError)) as broken:
+        importlib.import_module("added")
+    message = told(broken.value)
+    assert message.startswith(f"{tmp_path / 'added.py'}, line 2: {reason}")
+    assert "bug" not in message
+    assert "Traceback" in DETAILS.read_text()
 
 
 def test_what_nobody_foresaw_is_called_a_bug_with_its_details_in_a_file():

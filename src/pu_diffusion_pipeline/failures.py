@@ -88,10 +88,24 @@ def _message_with_details(error: Exception, details: str) -> str:
         )
     if isinstance(error, of_configuration):
         return f"The configuration cannot be read: {_first_lines(error)}\nDetails: {details}"
+    if isinstance(first, ImportError | SyntaxError):
+        return (
+            f"{_place(first)}: {first.msg}\n"
+            f"Correct this line, or install what it needs. Details: {details}"
+        )
     return (
         f"{type(error).__name__}: {_first_lines(error)}\nThis is a bug in pu_diffusion_pipeline. "
         f"Please report it with its details: {details}"
     )
+
+
+def _place(error: ImportError | SyntaxError) -> str:
+    """File and line of code that cannot be imported."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}, line {error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    last = next((one for one in reversed(frames) if "importlib" not in one.filename), frames[-1])
+    return f"{last.filename}, line {last.lineno}"
 
 
 def _what(error: Exception) -> str:
