@@ -86,15 +86,6 @@ def test_an_artifact_whose_saving_was_stopped_is_refused(finished_copy, run):
     run(finished_copy, "evaluate_pu")
 
 
-def test_a_class_prior_that_is_no_number_trains_nothing(finished_copy, run):
-    path = finished_copy / "data/04_feature/test/seed_0/class_prior.json"
-    path.write_text(path.read_text().replace('"estimate": ', '"estimate": NaN, "was": ', 1))
-    from pu_diffusion_pipeline.positive_unlabeled.class_prior import choose_beta
-
-    with pytest.raises(InvalidInput, match=r"the estimate is nan .*damaged"):
-        choose_beta("estimated", json.loads(path.read_text()))
-
-
 def test_a_folder_that_a_kill_left_half_replaced_is_whole_again(finished_copy, run):
     samples = finished_copy / OUTPUT / PU / "samples"
     before = (samples / "images.npy").read_bytes()

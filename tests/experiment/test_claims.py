@@ -48,6 +48,12 @@ def test_other_parameters_are_refused_naming_them_the_folder_and_both_ways_out(
     assert f"rm -r {tmp_path / 'seed_0'}" in text
 
 
+def test_another_method_in_the_folder_is_refused(tmp_path):
+    claim(tmp_path)._replace(method="unsupervised").take()
+    with pytest.raises(InvalidInput, match="method: made with 'unsupervised', now 'pu'"):
+        refuse_others([claim(tmp_path)])
+
+
 def test_a_folder_without_a_claim_is_refused_by_name(tmp_path):
     with pytest.raises(InvalidInput, match="no claim: an earlier version") as refusal:
         refuse_others([claim(tmp_path)])

@@ -4,6 +4,7 @@ The target is kappa* = inf P_U / P_S, which is beta if irreducible.
 """
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -379,6 +380,14 @@ def test_estimated_takes_the_estimate_and_says_on_what_condition():
 def test_estimated_without_an_estimate_is_refused_with_the_reason():
     with pytest.raises(InvalidInput, match=r"beta.*no estimate.*a reason"):
         choose_beta("estimated", record(None))
+
+
+@pytest.mark.parametrize("name", ["estimate", "upper"])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_record_that_holds_no_number_is_called_damaged(name, value):
+    for beta in ("estimated", "upper"):
+        with pytest.raises(InvalidInput, match=f"beta: {beta}, but .*{value}.*record is damaged"):
+            choose_beta(beta, {**record(0.1), name: value})
 
 
 def test_an_estimate_that_would_train_the_unsupervised_baseline_is_refused():
