@@ -17,6 +17,25 @@ def contents(project: Path) -> dict[str, str]:
     return {path.relative_to(data).as_posix(): _digest(path) for path in files}
 
 
+def without_older_states(found: dict[str, str]) -> dict[str, str]:
+    """The contents but for all resume states of each training except its last.
+
+    A training goes on when the disk has no room for one of them.
+    """
+    states = [Path(path) for path in found if path.endswith(".pt")]
+    last = {
+        folder: max(path for path in states if path.parent == folder)
+        for folder in {path.parent for path in states}
+    }
+    older = {
+        path.with_suffix(suffix).as_posix()
+        for path in states
+        if path != last[path.parent]
+        for suffix in (".pt", ".sha256")
+    }
+    return {path: digest for path, digest in found.items() if path not in older}
+
+
 def differences(expected: dict[str, str], found: dict[str, str]) -> list[str]:
     """The paths that are missing, new or changed."""
     paths = sorted(expected.keys() | found.keys())
