@@ -182,9 +182,7 @@ def _check_runner(name: str | None, params: Any) -> None:
     except (ImportError, AttributeError, ValueError):
         runner = None
     if not (isinstance(runner, type) and issubclass(runner, AbstractRunner)):
-        raise click.BadParameter(
-            f"--runner: expected SequentialRunner, ThreadRunner or ParallelRunner, got {name!r}"
-        )
+        raise click.BadParameter(f"--runner: expected SequentialRunner, got {name!r}")
     try:
         inspect.signature(runner).bind(**params)
     except TypeError as error:

@@ -6,8 +6,10 @@ from typing import Any
 from kedro.framework.context import KedroContext
 from kedro.framework.project import pipelines
 from kedro.framework.session import KedroSession
+from kedro.runner import AbstractRunner, SequentialRunner
 
 from pu_diffusion_pipeline.config_loader import ProjectConfigLoader
+from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.experiment.parameters import Parameters
 from pu_diffusion_pipeline.pipeline_registry import ESTIMATED, WATCHED
 
@@ -31,15 +33,27 @@ class ExperimentSession(KedroSession):
         self,
         pipeline_name: str | None = None,
         pipeline_names: list[str] | None = None,
+        tags: Iterable[str] | None = None,
+        runner: AbstractRunner | None = None,
         *args: Any,
         **options: Any,
     ) -> dict[str, Any]:
-        """Run the pipelines; arguments as for `KedroSession.run`."""
+        """Run the pipelines; arguments as for `KedroSession.run`.
+
+        Raises:
+            InvalidInput: a runner that works on several nodes at once. They would share random
+                streams, and wait for each other's folders.
+        """
+        if not isinstance(runner, SequentialRunner | None):
+            raise InvalidInput(
+                f"--runner: expected SequentialRunner, got {type(runner).__name__}: the nodes of a "
+                "run work one after another. Several runs may work at once."
+            )
         names = pipeline_names or [pipeline_name or "__default__"]
         loader = self.load_context().config_loader
         assert isinstance(loader, ProjectConfigLoader)
         chosen = variants(names, loader.final_parameters())
-        return super().run(None, chosen, *args, **options)
+        return super().run(None, chosen, tags, runner, *args, **options)
 
 
 def variants(names: Iterable[str], parameters: Parameters) -> list[str]:

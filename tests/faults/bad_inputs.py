@@ -249,6 +249,8 @@ OPTIONS = [
     ("folder without configuration", "--conf-source=src", ["--conf-source", "src"]),
     ("unknown runner", "--runner=NoSuch", ["--runner", "NoSuch"]),
     ("runner of an unknown module", "--runner=no.such.Runner", ["--runner", "no.such.Runner"]),
+    ("runner of threads", "--runner=ThreadRunner", ["--runner", "one after another"]),
+    ("runner of processes", "--runner=ParallelRunner", ["--runner", "one after another"]),
     ("runner that is none", "--runner=pathlib.Path", ["--runner", "pathlib.Path"]),
     ("unreadable runner params", "--runner-params=a", ["runner"]),
     ("unknown runner params", "--runner-params=a=1", ["runner", "a"]),
