@@ -308,6 +308,7 @@ def test_the_oracle_is_a_reference_row_in_the_summary(finished_copy, run):
     assert not summary.loc["oracle", "nsr_bold"]
 
 
+@pytest.mark.slow
 def test_pnu_trains_on_labeled_normal_images_too(tmp_path, run):
     counts = {"counts": {"labeled_normal": 6}}
     for pipeline in ("train_classifier", "train_pnu", "sample_pnu", "evaluate_pnu"):

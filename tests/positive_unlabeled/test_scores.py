@@ -100,6 +100,7 @@ def test_an_unknown_model_is_refused_naming_the_known_ones():
         scores(noise_images(30, 1), noise_images(30, 2), model="forest")
 
 
+@pytest.mark.slow
 def test_features_of_an_encoder_take_the_place_of_pixels(imagenet):
     result = scores(bright_images(24, 1), noise_images(40, 2), encoder=imagenet, num_epochs=20)
     assert auc(result) > 0.95
