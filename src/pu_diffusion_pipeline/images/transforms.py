@@ -5,16 +5,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
     from torch import Tensor
 
 
-def to_model_size(image: np.ndarray, size: int, channels: int) -> np.ndarray:
+def to_model_size(image: "np.ndarray | Picture", size: int, channels: int) -> np.ndarray:
     """Resize with antialiasing and set the number of channels.
 
     The shorter side becomes `size`, and the centre square is kept.
 
     Args:
-        image: (H, W) or (H, W, 3) uint8.
+        image: (H, W) or (H, W, 3) uint8, or Pillow's image of mode L or RGB.
         size: side of the square result.
         channels: 1 (luminance) or 3 (grey images are repeated).
 
@@ -23,7 +24,8 @@ def to_model_size(image: np.ndarray, size: int, channels: int) -> np.ndarray:
     """
     from PIL import Image, ImageOps
 
-    picture = Image.fromarray(image).convert("L" if channels == 1 else "RGB")
+    picture = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+    picture = picture.convert("L" if channels == 1 else "RGB")
     picture = ImageOps.fit(picture, (size, size), method=Image.Resampling.BILINEAR)
     return np.asarray(picture).reshape(size, size, channels).transpose(2, 0, 1)
 
