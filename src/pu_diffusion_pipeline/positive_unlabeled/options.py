@@ -1,17 +1,17 @@
-"""Options of the class-prior estimation."""
+"""Options of the class-prior estimation and of the classifier."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from pu_diffusion_pipeline.options import Options, Positive, left_out_at, one_of
-from pu_diffusion_pipeline.positive_unlabeled.score_models import SCORE_MODELS
+from pu_diffusion_pipeline.positive_unlabeled.score_models import SCORE_MODELS, WITHOUT_BETA
 
 
 class ClassPriorOptions(Options):
     """Estimation of the share of sensitive images in U."""
 
-    model: Annotated[str, one_of(("auto", *SCORE_MODELS))]
+    model: Annotated[str, one_of(("auto", *WITHOUT_BETA))]
     encoder: Annotated[str | None, left_out_at(None)]
     folds: Annotated[int, Field(ge=2)] | Literal["auto"]
     repeats: Positive
@@ -19,3 +19,15 @@ class ClassPriorOptions(Options):
     num_epochs: Positive
     delta: Annotated[float, Field(gt=0, lt=1)]
     num_resamples: Positive
+
+
+class SensitivityOptions(Options):
+    """The probability that an image is sensitive, and the rate of samples without labels."""
+
+    model: Annotated[str, one_of(("auto", *SCORE_MODELS))]
+    encoder: Annotated[str | None, left_out_at(None)]
+    folds: Annotated[int, Field(ge=2, le=1000)] | Literal["auto"]
+    repeats: Annotated[int, Field(ge=1, le=1000)]
+    num_components: Positive
+    num_epochs: Positive
+    num_resamples: Annotated[int, Field(ge=20)]

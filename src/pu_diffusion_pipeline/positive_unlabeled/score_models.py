@@ -1,46 +1,64 @@
-"""Models that tell S from U on features of the images; a larger score looks more like S."""
+"""Models that tell S from U on features of the images; a larger score looks more like S.
 
-from collections.abc import Callable
+What a fit finds is kept as arrays, from which the model is made again: nothing is pickled.
+"""
+
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from pu_diffusion_pipeline.positive_unlabeled import score_networks
 from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores, ratio_curve
 
 if TYPE_CHECKING:
     from sklearn.neural_network import MLPClassifier
-    from torch import nn
 
 BATCH_SIZE = 256
+HIDDEN = (256, 128)
 SVM_PENALTY = 0.3  # soft, since U holds sensitive images too: docs/class_prior.md
-Model = Callable[[np.ndarray], np.ndarray]
+Arrays = Mapping[str, np.ndarray]
+Score = Callable[[np.ndarray], np.ndarray]
+Fit = Callable[[np.ndarray, np.ndarray, int, int, float | None], tuple[Score, Arrays]]
 
 
 class ScoreModel(NamedTuple):
     """A kind of model.
 
     Attributes:
-        fit: (features (n, ...), is_labeled (n,) bool, num_epochs, seed) to a model that maps
-            (m, ...) features to (m,) logits.
+        fit: (features (n, ...), is_labeled (n,) bool, num_epochs, seed, beta) to a function that
+            maps (m, ...) features to (m,) logits, and the arrays that `restore` needs.
+        restore: the arrays to such a function. It gives the same logits, those of `svm` within
+            1e-6.
+        shapes: of the arrays; a letter stands for any length, `d` for the number of components and
+            `c` for the images' channels.
         reads_images: whether its features are small images, (n, C, h, w), instead of principal
             components, (n, d).
         whitened: whether the components are scaled to unit variance; else they keep the images'
             distances.
+        needs_beta: whether a fit needs the share of sensitive images in U; the others ignore it.
     """
 
-    fit: Callable[[np.ndarray, np.ndarray, int, int], Model]
+    fit: Fit
+    restore: Callable[[Arrays], Score]
+    shapes: Mapping[str, tuple[int | str, ...]]
     reads_images: bool = False
     whitened: bool = True
+    needs_beta: bool = False
 
 
-def _mlp(features: np.ndarray, is_labeled: np.ndarray, num_epochs: int, seed: int) -> Model:
+def _mlp(
+    features: np.ndarray, is_labeled: np.ndarray, num_epochs: int, seed: int, beta: float | None
+) -> tuple[Score, Arrays]:
     """Class-balanced MLP 256-128 (scikit-learn)."""
     model = _network(seed)
     _train(model, features, is_labeled, num_epochs)
-    return lambda part: _logits(model, part)
+    return _fitted_mlp(model)
 
 
-def _tedn(features: np.ndarray, is_labeled: np.ndarray, num_epochs: int, seed: int) -> Model:
+def _tedn(
+    features: np.ndarray, is_labeled: np.ndarray, num_epochs: int, seed: int, beta: float | None
+) -> tuple[Score, Arrays]:
     """TED^n (Garg et al. 2021).
 
     After a warm-up, each epoch leaves out the share of U that looks most like S (CVIR). That share
@@ -55,91 +73,69 @@ def _tedn(features: np.ndarray, is_labeled: np.ndarray, num_epochs: int, seed: i
     held_unlabeled = features[held_out & ~is_labeled]
     _train(model, features[rows], is_labeled[rows], num_epochs)
     for _ in range(num_epochs):
-        held = Scores(_logits(model, held_labeled), _logits(model, held_unlabeled))
+        logits, _arrays = _fitted_mlp(model)
+        held = Scores(logits(held_labeled), logits(held_unlabeled))
         share = ratio_curve(held).best(delta=0.1)[0]
         num_kept = len(unlabeled) - int(min(share, 1.0) * len(unlabeled))
-        kept = unlabeled[np.argsort(_logits(model, features[unlabeled]), kind="stable")[:num_kept]]
+        kept = unlabeled[np.argsort(logits(features[unlabeled]), kind="stable")[:num_kept]]
         chosen = np.concatenate([labeled, kept])
         if num_kept:
             _train(model, features[chosen], is_labeled[chosen], 1)
-    return lambda part: _logits(model, part)
+    return _fitted_mlp(model)
 
 
-def _logistic(features: np.ndarray, is_labeled: np.ndarray, num_epochs: int, seed: int) -> Model:
+def _logistic(
+    features: np.ndarray, is_labeled: np.ndarray, num_epochs: int, seed: int, beta: float | None
+) -> tuple[Score, Arrays]:
     """Class-balanced logistic regression (scikit-learn), to convergence."""
     from sklearn.linear_model import LogisticRegression
 
-    model = LogisticRegression(class_weight="balanced", max_iter=1000)
-    return model.fit(features, is_labeled).decision_function
+    model = LogisticRegression(class_weight="balanced", max_iter=1000).fit(features, is_labeled)
+    arrays = {"weight": model.coef_.T, "bias": model.intercept_}
+    return _restore_logistic(arrays), arrays
 
 
-def _svm(features: np.ndarray, is_labeled: np.ndarray, num_epochs: int, seed: int) -> Model:
+def _restore_logistic(arrays: Arrays) -> Score:
+    return lambda features: (features @ arrays["weight"] + arrays["bias"]).ravel()
+
+
+def _svm(
+    features: np.ndarray, is_labeled: np.ndarray, num_epochs: int, seed: int, beta: float | None
+) -> tuple[Score, Arrays]:
     """Class-balanced support vector machine with Gaussian kernel (scikit-learn), to convergence.
 
     Its scores are margins.
     """
     from sklearn.svm import SVC
 
-    model = SVC(C=SVM_PENALTY, class_weight="balanced")
-    return model.fit(features, is_labeled).decision_function
+    variance = float(features.astype(np.float64).var())
+    gamma = 1 / (features.shape[1] * variance) if variance else 1.0  # scikit-learn's `scale`
+    model = SVC(C=SVM_PENALTY, class_weight="balanced", gamma=gamma).fit(features, is_labeled)
+    arrays = {
+        "support_vectors": model.support_vectors_,
+        "weight": model.dual_coef_[0],
+        "bias": model.intercept_,
+        "gamma": np.array([gamma]),
+    }
+    return model.decision_function, arrays
 
 
-def _cnn(features: np.ndarray, is_labeled: np.ndarray, num_epochs: int, seed: int) -> Model:
-    """Two convolutions of stride 2, then a linear layer, class-balanced."""
-    import torch
-    from torch import nn
+def _restore_svm(arrays: Arrays) -> Score:
+    from sklearn.metrics.pairwise import rbf_kernel
 
-    model = _convolutions(features.shape[1], features.shape[-1], seed)
-    images = torch.from_numpy(features)
-    targets = torch.from_numpy(is_labeled).float()
-    loss = nn.BCEWithLogitsLoss(pos_weight=(1 - targets).sum() / targets.sum())
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-4)
-    generator = torch.Generator().manual_seed(seed)
-    for _ in range(num_epochs):
-        for rows in torch.randperm(len(images), generator=generator).split(BATCH_SIZE):
-            optimizer.zero_grad()
-            loss(model(images[rows]), targets[rows]).backward()
-            optimizer.step()
+    gamma = float(arrays["gamma"][0])
 
-    @torch.inference_mode()
-    def score(part: np.ndarray) -> np.ndarray:
-        logits = [model(rows) for rows in torch.from_numpy(part).split(4096)]
-        return torch.cat(logits).double().numpy()
+    def score(features: np.ndarray) -> np.ndarray:
+        near = rbf_kernel(features.astype(np.float64), arrays["support_vectors"], gamma)
+        return near @ arrays["weight"] + arrays["bias"]
 
     return score
-
-
-def _convolutions(channels: int, size: int, seed: int) -> "nn.Module":
-    import torch
-    from torch import nn
-
-    side = -(-size // 4)  # after two strides of 2
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return nn.Sequential(
-            nn.Conv2d(channels, 32, 3, stride=2, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(32, 64, 3, stride=2, padding=1),
-            nn.ReLU(),
-            nn.Flatten(),
-            nn.Linear(64 * side * side, 1),
-            nn.Flatten(0),
-        )
-
-
-SCORE_MODELS: dict[str, ScoreModel] = {
-    "mlp": ScoreModel(_mlp),
-    "svm": ScoreModel(_svm, whitened=False),
-    "tedn": ScoreModel(_tedn),
-    "cnn": ScoreModel(_cnn, reads_images=True),
-    "logistic": ScoreModel(_logistic),
-}
 
 
 def _network(seed: int) -> "MLPClassifier":
     from sklearn.neural_network import MLPClassifier
 
-    return MLPClassifier((256, 128), random_state=np.random.RandomState(seed))
+    return MLPClassifier(HIDDEN, random_state=np.random.RandomState(seed))
 
 
 def _train(
@@ -152,9 +148,56 @@ def _train(
         model.partial_fit(features, is_labeled, classes=[False, True], sample_weight=weights)
 
 
-def _logits(model: "MLPClassifier", features: np.ndarray) -> np.ndarray:
-    """In double precision, where a probability rounds to 1 only from a logit of 37."""
-    from scipy.special import logit
+def _fitted_mlp(model: "MLPClassifier") -> tuple[Score, Arrays]:
+    """The network as it is now; further training changes the arrays."""
+    arrays = {f"weight_{layer}": weight for layer, weight in enumerate(model.coefs_)}
+    arrays |= {f"bias_{layer}": bias for layer, bias in enumerate(model.intercepts_)}
+    return _restore_mlp(arrays), arrays
 
-    probabilities = model.predict_proba(features.astype(np.float64))[:, 1]
-    return logit(np.clip(probabilities, np.finfo(float).tiny, 1 - np.finfo(float).epsneg))
+
+def _restore_mlp(arrays: Arrays) -> Score:
+    """In double precision, where a probability rounds to 1 only from a logit of 37."""
+    from scipy.special import expit, logit
+
+    def score(features: np.ndarray) -> np.ndarray:
+        values = features.astype(np.float64)
+        for layer in range(len(HIDDEN)):
+            values = values @ arrays[f"weight_{layer}"] + arrays[f"bias_{layer}"]
+            values = np.maximum(values, 0)
+        last = len(HIDDEN)
+        probabilities = expit(values @ arrays[f"weight_{last}"] + arrays[f"bias_{last}"]).ravel()
+        return logit(np.clip(probabilities, np.finfo(float).tiny, 1 - np.finfo(float).epsneg))
+
+    return score
+
+
+MLP_SHAPES: dict[str, tuple[int | str, ...]] = {
+    "weight_0": ("d", HIDDEN[0]),
+    "bias_0": (HIDDEN[0],),
+    "weight_1": HIDDEN,
+    "bias_1": (HIDDEN[1],),
+    "weight_2": (HIDDEN[1], 1),
+    "bias_2": (1,),
+}
+SCORE_MODELS: dict[str, ScoreModel] = {
+    "mlp": ScoreModel(_mlp, _restore_mlp, MLP_SHAPES),
+    "svm": ScoreModel(
+        _svm,
+        _restore_svm,
+        {"support_vectors": ("n", "d"), "weight": ("n",), "bias": (1,), "gamma": (1,)},
+        whitened=False,
+    ),
+    "tedn": ScoreModel(_tedn, _restore_mlp, MLP_SHAPES),
+    "cnn": ScoreModel(
+        score_networks.cnn, score_networks.restore, score_networks.SHAPES, reads_images=True
+    ),
+    "logistic": ScoreModel(_logistic, _restore_logistic, {"weight": ("d", 1), "bias": (1,)}),
+    "nnpu": ScoreModel(
+        score_networks.nnpu,
+        score_networks.restore,
+        score_networks.SHAPES,
+        reads_images=True,
+        needs_beta=True,
+    ),
+}
+WITHOUT_BETA = tuple(name for name, kind in SCORE_MODELS.items() if not kind.needs_beta)
