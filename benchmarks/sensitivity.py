@@ -1,6 +1,7 @@
 """The classifier of sensitive images without labels, on real digits whose truth is known.
 
 python benchmarks/sensitivity.py [--models svm,mlp,cnn,nnpu] [--seeds 0,1,2] [--epochs 8]
+    [--repeats 3] [--folds auto] [--betas given,estimated]
 python benchmarks/sensitivity.py --speed 22000
 
 The embedded digits with the split of conf/base: U = 2,000 even and 200 odd digits, S = 200. It
@@ -19,7 +20,7 @@ from omegaconf import OmegaConf
 
 from pu_diffusion_pipeline.images.image_set import read_images
 from pu_diffusion_pipeline.images.sources import open_source
-from pu_diffusion_pipeline.metrics.estimated_rate import beta_range, estimated_rate
+from pu_diffusion_pipeline.metrics.estimated_rate import beta_range, rate_from_scores
 from pu_diffusion_pipeline.positive_unlabeled.assessment import assess_classifier
 from pu_diffusion_pipeline.positive_unlabeled.calibration import (
     calibration_error,
@@ -55,10 +56,13 @@ def digits(seed: int) -> dict[str, np.ndarray]:
     return {**images, "truth": is_sensitive(source.classes[split.unlabeled], normal)}
 
 
-def options(model: str, num_epochs: int, repeats: int = 3) -> SensitivityOptions:
-    """Those of the class prior in conf/base."""
-    common = {"encoder": None, "folds": "auto", "repeats": repeats, "num_components": 50}
-    return SensitivityOptions(model=model, num_epochs=num_epochs, num_resamples=200, **common)
+def options(model: str, given: argparse.Namespace) -> SensitivityOptions:
+    """By default those of the class prior in conf/base."""
+    folds = given.folds if given.folds == "auto" else int(given.folds)
+    common = {"encoder": None, "num_components": 50, "num_resamples": 200}
+    return SensitivityOptions(
+        model=model, folds=folds, repeats=given.repeats, num_epochs=given.epochs, **common
+    )
 
 
 def prior(sets: dict[str, np.ndarray], seed: int) -> dict:
@@ -132,13 +136,19 @@ def print_rates(
             normal = rng.permutation(len(sets["test"]))[: NUM_SAMPLES - num_sensitive]
             sensitive = rng.permutation(len(sets["heldout"]))[:num_sensitive]
             samples = np.concatenate([sets["test"][normal], sets["heldout"][sensitive]])
-            record = estimated_rate(
-                classifier, samples, num_resamples=200, seed=draw, beta_range=between
+            scores = classifier.fold_scores(samples)
+            record = rate_from_scores(
+                classifier.repeated_scores,
+                scores,
+                classifier.beta,
+                num_resamples=200,
+                seed=draw,
+                beta_range=between,
             )
             found.append(record["estimate"])
             low.append(record["low"])
             high.append(record["high"])
-            probabilities = classifier.probabilities(samples)
+            probabilities = classifier.calibration(scores.mean(axis=0)).mean(axis=0)
             by_likelihood.append(1 - likelihood_share(probabilities, classifier.beta))
             covered.append(record["low"] <= 1 - share <= record["high"])
         print(
@@ -150,19 +160,20 @@ def print_rates(
     return covered
 
 
-def measure(model: str, seeds: list[int], num_epochs: int) -> None:
+def measure(model: str, given: argparse.Namespace) -> None:
     """Everything about one model."""
-    covered: dict[str, list[bool]] = {"given": [], "estimated": []}
-    for seed in seeds:
+    covered: dict[str, list[bool]] = {name: [] for name in given.betas.split(",")}
+    for seed in map(int, given.seeds.split(",")):
         sets = digits(seed)
         truth = sets["truth"]
-        record = prior(sets, seed)
-        betas = {"given": (float(truth.mean()), None)}
-        betas["estimated"] = (record["estimate"], beta_range(record))
-        for name, (beta, between) in betas.items():
+        for name in covered:
+            beta, between = float(truth.mean()), None
+            if name == "estimated":
+                record = prior(sets, seed)
+                beta, between = record["estimate"], beta_range(record)
             begun = time.perf_counter()
             classifier = fit_classifier(
-                sets["labeled_sensitive"], sets["unlabeled"], beta, options(model, num_epochs), seed
+                sets["labeled_sensitive"], sets["unlabeled"], beta, options(model, given), seed
             )
             seconds = time.perf_counter() - begun
             found = assess_classifier(classifier, truth)
@@ -178,7 +189,7 @@ def measure(model: str, seeds: list[int], num_epochs: int) -> None:
         print(f"{model}: beta {name}, {sum(hits)} of {len(hits)} intervals covered\n", flush=True)
 
 
-def speed(num_images: int, model: str, num_epochs: int) -> None:
+def speed(model: str, given: argparse.Namespace) -> None:
     """Seconds of a fit on images of two random means, and of scoring 2,000 new ones."""
     rng = np.random.default_rng(0)
     means = rng.integers(0, 256, (2, 1, 3, 4, 4)).repeat(8, axis=3).repeat(8, axis=4)
@@ -188,17 +199,17 @@ def speed(num_images: int, model: str, num_epochs: int) -> None:
         noise = rng.integers(0, 256, (count, 3, 32, 32), dtype=np.uint8)
         return (noise // 2 + means[kind, 0] // 8).astype(np.uint8)
 
-    unlabeled, new = images(num_images, 1 / 11), images(2_000, 0.1)
+    unlabeled, new = images(given.speed, 1 / 11), images(2_000, 0.1)
     for num_labeled in (200, 2_000):
         labeled = images(num_labeled, 1)
         begun = time.perf_counter()
-        classifier = fit_classifier(labeled, unlabeled, 1 / 11, options(model, num_epochs), 0)
+        classifier = fit_classifier(labeled, unlabeled, 1 / 11, options(model, given), 0)
         classifier.unlabeled_probabilities.mean()
         fitted = time.perf_counter() - begun
         classifier.probabilities(new)
         print(
-            f"{num_images} images of U, {num_labeled} of S, {classifier.model}: fit {fitted:.1f} s,"
-            f" 2,000 new ones {time.perf_counter() - begun - fitted:.1f} s",
+            f"{given.speed} images of U, {num_labeled} of S, {classifier.model}: fit "
+            f"{fitted:.1f} s, 2,000 new ones {time.perf_counter() - begun - fitted:.1f} s",
             flush=True,
         )
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
@@ -210,13 +221,16 @@ def main() -> None:
     parser.add_argument("--models", default="svm,mlp,cnn,nnpu")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--folds", default="auto")
+    parser.add_argument("--betas", default="given,estimated")
     parser.add_argument("--speed", type=int)
     given = parser.parse_args()
     if given.speed:
-        speed(given.speed, "auto", given.epochs)
+        speed("auto", given)
         return
     for model in given.models.split(","):
-        measure(model, [int(seed) for seed in given.seeds.split(",")], given.epochs)
+        measure(model, given)
 
 
 if __name__ == "__main__":

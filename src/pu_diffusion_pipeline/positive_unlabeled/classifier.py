@@ -192,18 +192,20 @@ def fit_classifier(
     repeated = Scores(*(np.stack(part) for part in zip(*(fit.scores for fit in fits), strict=True)))
     for part in repeated:
         _refuse_nonfinite(part, model)
-    channels, height, width = unlabeled.shape[1:]
-    encoder = options.encoder
     return SensitivityClassifier(
         model=model,
-        image_shape=(channels, height, width),
+        image_shape=(unlabeled.shape[1], unlabeled.shape[2], unlabeled.shape[3]),
         beta=beta,
-        encoder=None if encoder is None else Encoder(encoder, digest_of_file(Path(encoder))),
+        encoder=_encoder_of(options.encoder),
         feature_arrays=_in_order(features.arrays),
         models=[[_in_order(model) for model in fit.models] for fit in fits],
         repeated_scores=repeated,
         calibration=calibrate(Scores(*(part.mean(axis=0) for part in repeated)), beta),
     )
+
+
+def _encoder_of(path: str | None) -> Encoder | None:
+    return None if path is None else Encoder(path, digest_of_file(Path(path)))
 
 
 def review_order(classifier: SensitivityClassifier, positions: np.ndarray) -> pd.DataFrame:
