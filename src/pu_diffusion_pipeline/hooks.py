@@ -32,6 +32,9 @@ from pu_diffusion_pipeline.experiment.parameters import Parameters
 from pu_diffusion_pipeline.experiment.requirements import refuse_missing_device, refuse_unmet
 from pu_diffusion_pipeline.experiment.software import software
 
+# Data sets that a person opens in a browser.
+PAGES = ("data_report", "review_page", "report", "relearning_page")
+
 log = logging.getLogger(__name__)
 
 
@@ -206,6 +209,33 @@ class NameNodes:
         """Name the node."""
         self._begun += 1
         log.info("[%d/%d] %s", self._begun, self._total, node.name)
+
+
+class NamePages:
+    """Logs at the end of a run which pages it has written."""
+
+    @hook_impl
+    def before_pipeline_run(self, catalog: DataCatalog) -> None:
+        """Keep the catalog."""
+        self._catalog = catalog
+        self._pages: list[Path] = []
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str) -> None:
+        """Note a page."""
+        if dataset_name in PAGES and (path := _path(self._catalog, dataset_name)):
+            self._pages.append(path)
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """Name them."""
+        for path in self._pages:
+            log.info("Page: %s", _shown(path))
+
+
+def _shown(path: Path) -> Path:
+    """From the current folder if it is below that."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _is_missing(catalog: DataCatalog, name: str) -> bool:

@@ -1,13 +1,14 @@
 """The pipelines a user can name. Explicit, because names such as `train_pu` are made of parts.
 
 A few depend on parameters: with `beta: estimated` they include the class prior, with `watch.every`
-the judge. Those forms are registered as `<name>.estimated`, `<name>.watched` and
-`<name>.estimated.watched`; `session.ExperimentSession` chooses among them.
+the judge, and without labels no ground truth. Those forms are registered with suffixes, such as
+`<name>.blind.estimated`; `session.ExperimentSession` chooses among them.
 """
 
 import warnings
 from collections.abc import Iterable
 from functools import cache
+from typing import NamedTuple
 
 from kedro.pipeline import Pipeline
 
@@ -17,13 +18,46 @@ from pu_diffusion_pipeline.pipelines import (
     data_engineering,
     evaluation,
     prior_estimation,
+    relearning,
     reporting,
     sampling,
+    sensitivity,
     training,
 )
 
+BLIND = ".blind"
 ESTIMATED = ".estimated"
 WATCHED = ".watched"
+
+
+class Form(NamedTuple):
+    """What the pipelines depend on.
+
+    Attributes:
+        is_blind: no labels say which images are sensitive.
+        is_estimated: beta comes from the class prior.
+        is_watched: the judge looks at samples during training.
+    """
+
+    is_blind: bool = False
+    is_estimated: bool = False
+    is_watched: bool = False
+
+    @property
+    def suffix(self) -> str:
+        """What the names of its pipelines end with."""
+        return BLIND * self.is_blind + ESTIMATED * self.is_estimated + WATCHED * self.is_watched
+
+
+# A form after all that have fewer suffixes. Watching needs labels.
+FORMS = (
+    Form(),
+    Form(is_watched=True),
+    Form(is_estimated=True),
+    Form(is_estimated=True, is_watched=True),
+    Form(is_blind=True),
+    Form(is_blind=True, is_estimated=True),
+)
 
 
 def register_pipelines() -> dict[str, Pipeline]:
@@ -41,34 +75,37 @@ def _registered() -> dict[str, Pipeline]:
     with warnings.catch_warnings():
         # Kedro's note to users of namespaces: nothing that a user of this project can act on.
         warnings.filterwarnings("ignore", message=r".*dataset names contain '\.' characters.*")
-        pipelines = _pipelines(is_estimated=False, is_watched=False)
-        for is_estimated, is_watched in [(False, True), (True, False), (True, True)]:
-            suffix = ESTIMATED * is_estimated + WATCHED * is_watched
-            found = _pipelines(is_estimated, is_watched).items()
+        pipelines: dict[str, Pipeline] = {}
+        for form in FORMS:
             pipelines |= {
-                name + suffix: pipeline
-                for name, pipeline in found
-                if _is_new(name, pipeline, suffix, pipelines)
+                name + form.suffix: pipeline
+                for name, pipeline in _pipelines(form).items()
+                if _is_new(name, pipeline, form, pipelines)
             }
     return pipelines
 
 
-def _is_new(name: str, pipeline: Pipeline, suffix: str, known: dict[str, Pipeline]) -> bool:
+def _is_new(name: str, pipeline: Pipeline, form: Form, known: dict[str, Pipeline]) -> bool:
     """Whether the form differs from the ones with fewer suffixes."""
-    simpler = {name, *(name + part for part in (ESTIMATED, WATCHED) if part != suffix)}
-    return all(
-        set(pipeline.nodes) != set(known[other].nodes) for other in simpler if other in known
-    )
+    simpler = [other for other in FORMS if other != form and _is_part(other, form)]
+    names = [name + other.suffix for other in simpler]
+    return all(set(pipeline.nodes) != set(known[one].nodes) for one in names if one in known)
 
 
-def _pipelines(is_estimated: bool, is_watched: bool) -> dict[str, Pipeline]:
-    parts = _Parts(is_estimated, is_watched)
+def _is_part(form: Form, of: Form) -> bool:
+    return all(one <= other for one, other in zip(form, of, strict=True))
+
+
+def _pipelines(form: Form) -> dict[str, Pipeline]:
+    parts = _Parts(form)
     needs = parts.with_what_it_needs
     defaults = DEFAULT_METHODS
     return {
         "data_engineering": parts.data,
+        "data_report": needs(parts.prior + parts.data_report),
         "prior_estimation": needs(parts.prior),
         "train_classifier": needs(parts.judge),
+        "review": needs(parts.sensitivity + parts.review),
         "reference_features": parts.reference,
         "pretrain": needs(training.create_pretraining_pipeline()),
         **{f"train_{name}": needs(pipeline) for name, pipeline in parts.train.items()},
@@ -77,10 +114,11 @@ def _pipelines(is_estimated: bool, is_watched: bool) -> dict[str, Pipeline]:
         "sample": _sum(parts.sample[name] for name in defaults),
         **{f"evaluate_{name}": pipeline for name, pipeline in parts.evaluate.items()},
         "evaluate": _sum(parts.evaluate[name] for name in defaults),
-        "report": reporting.create_pipeline(defaults),
+        "report": reporting.create_pipeline(defaults, form.is_blind),
+        "relearn": relearning.create_pipeline(form.is_blind),
         "summarize": reporting.create_summary_pipeline(),
-        "figure1": reporting.create_figure1_pipeline(),
-        "figure4": reporting.create_figure4_pipeline(),
+        "figure1": reporting.create_figure1_pipeline(form.is_blind),
+        "figure4": reporting.create_figure4_pipeline(form.is_blind),
         "finetune": parts.everything(["pretrained", *defaults]),
         "__default__": parts.everything(defaults),
     }
@@ -89,24 +127,30 @@ def _pipelines(is_estimated: bool, is_watched: bool) -> dict[str, Pipeline]:
 class _Parts:
     """The pipelines that the registered ones are made of."""
 
-    def __init__(self, is_estimated: bool, is_watched: bool) -> None:
-        self.data = data_engineering.create_pipeline()
+    def __init__(self, form: Form) -> None:
+        self.form = form
+        self.data = data_engineering.create_pipeline(form.is_blind)
+        self.data_report = data_engineering.create_report_pipeline()
         self.prior = prior_estimation.create_pipeline()
-        beta = prior_estimation.create_beta_pipeline(is_estimated)
+        beta = prior_estimation.create_beta_pipeline(form.is_estimated)
         self.initial = training.create_initial_pipeline()
         self.start = self.data + self.prior + beta + self.initial
         self.with_oracle = self.start + data_engineering.create_oracle_pipeline()
-        self.judge = classifier.create_pipeline()
-        self.reference = classifier.create_reference_pipeline()
+        self.sensitivity = sensitivity.create_pipeline()
+        self.review = sensitivity.create_review_pipeline()
+        self.judge = classifier.create_pipeline(form.is_blind)
+        self.reference = classifier.create_reference_pipeline(form.is_blind)
+        if form.is_blind:
+            self.judge += self.sensitivity
         self.train = {
-            name: training.create_pipeline(name, method, is_watched)
+            name: training.create_pipeline(name, method, form.is_watched)
             for name, method in METHODS.items()
             if method.trains
         }
         self.sample = {
             name: sampling.create_pipeline(name, method.trains) for name, method in METHODS.items()
         }
-        self.evaluate = {name: evaluation.create_pipeline(name) for name in METHODS}
+        self.evaluate = {name: evaluation.create_pipeline(name, form.is_blind) for name in METHODS}
 
     def with_what_it_needs(self, pipeline: Pipeline) -> Pipeline:
         return (self.with_oracle + pipeline).to_outputs(*pipeline.outputs())
@@ -120,7 +164,9 @@ class _Parts:
         sampled = [self.sample[name] for name in methods]
         evaluated = [self.evaluate[name] for name in methods]
         parts = _sum([self.judge, *trained, *sampled, *evaluated])
-        return self.start + parts + reporting.create_pipeline(methods)
+        if self.form.is_blind:
+            parts += self.data_report + self.review
+        return self.start + parts + reporting.create_pipeline(methods, self.form.is_blind)
 
 
 def _sum(pipelines: Iterable[Pipeline]) -> Pipeline:

@@ -11,14 +11,17 @@ from kedro.runner import AbstractRunner, SequentialRunner
 from pu_diffusion_pipeline.config_loader import ProjectConfigLoader
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.experiment.parameters import Parameters
-from pu_diffusion_pipeline.pipeline_registry import ESTIMATED, WATCHED
+from pu_diffusion_pipeline.pipeline_registry import BLIND, ESTIMATED, WATCHED
+
+TRUTH = "oracle_unlabeled"  # the data set that says which images of U are sensitive
 
 
 class ExperimentSession(KedroSession):
     """A session whose pipelines depend on parameters (docs/decisions/0008).
 
     A Kedro DAG is static, but `beta: estimated` needs the class prior and a given beta does not,
-    and `watch.every` needs the judge. All forms are registered; this chooses.
+    `watch.every` needs the judge, and images without labels are judged by another classifier. All
+    forms are registered; this chooses.
     """
 
     _context: KedroContext | None = None
@@ -62,14 +65,30 @@ def variants(names: Iterable[str], parameters: Parameters) -> list[str]:
     Args:
         names: the pipelines as users name them.
         parameters: of the run.
+
+    Raises:
+        InvalidInput: a pipeline needs labels, and there are none.
     """
     pipelines.set_requested(None)
     known = set(pipelines)
-    return [_variant(name, parameters, known) for name in names]
+    chosen = [_variant(name, parameters, known) for name in names]
+    if not parameters.data.has_truth:
+        _refuse_truth([name for name in chosen if name in known])
+    return chosen
+
+
+def _refuse_truth(names: Iterable[str]) -> None:
+    for name in names:
+        if TRUTH in pipelines[name].all_outputs() | pipelines[name].inputs():
+            raise InvalidInput(
+                f"{name.partition('.')[0]} needs to know which images of unlabeled/ are sensitive: "
+                "give labels.csv, and data.folder.labels: true"
+            )
 
 
 def _variant(name: str, parameters: Parameters, known: set[str]) -> str:
     asked = {
+        BLIND: not parameters.data.has_truth,
         ESTIMATED: isinstance(parameters.beta, str),
         WATCHED: parameters.watch.every is not None,
     }

@@ -21,6 +21,8 @@ from pu_diffusion_pipeline.experiment.identity import (
 from pu_diffusion_pipeline.experiment.parameters import Parameters, load_parameters
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
+SAMPLED = {"samples", "relearned"}
+MEASURED = {"metrics", "relearning", "comparable"}
 OF_METHODS = ("model", "samples", "metrics")
 
 
@@ -109,16 +111,18 @@ def test_what_does_not_change_results_does_not_show(override):
 @pytest.mark.parametrize(
     ("override", "stages"),
     [
-        ("sampling.num_steps=4", {"samples", "metrics", "comparable"}),
-        ("evaluation.neighborhood=2", {"reference", "metrics", "comparable"}),
-        ("judge.num_epochs=3", {"judge", "reference", "metrics", "comparable"}),
-        ("class_prior.delta=0.2", {"class_prior"}),
+        ("sampling.num_steps=4", {*SAMPLED, *MEASURED}),
+        ("evaluation.neighborhood=2", {"reference", *MEASURED}),
+        ("judge.num_epochs=3", {"judge", "reference", *MEASURED}),
+        ("class_prior.delta=0.2", {"class_prior", "sensitivity"}),
+        ("relearning.every=2", {"relearned", "relearning"}),
+        ("noise.schedule=scaled_linear", {"base", "initial", "model", *SAMPLED, *MEASURED}),
+        ("compute.precision=bf16", {"base", "model", *SAMPLED, *MEASURED}),
         (
-            "noise.schedule=scaled_linear",
-            {"base", "initial", "model", "samples", "metrics", "comparable"},
+            "seed=5",
+            {"split", "class_prior", "sensitivity", "initial", "model", *SAMPLED, *MEASURED}
+            - {"comparable"},
         ),
-        ("compute.precision=bf16", {"base", "model", "samples", "metrics", "comparable"}),
-        ("seed=5", {"split", "class_prior", "initial", "model", "samples", "metrics"}),
         ("data.image_size=32", set(STAGES)),
     ],
 )

@@ -34,7 +34,7 @@ def refusal(**overrides) -> str:
         ({"beta": float("nan")}, "  beta: must be a number in [0, 1), 'estimated' or 'upper'"),
         ({"data": {"normal_classes": [0, 2, 0]}}, "once, but 0 stands there twice (got [0, 2, 0])"),
         ({"paper_row": "mnist_evn"}, "did you mean mnist_even? (got 'mnist_evn')"),
-        ({"data": {"source": "minst"}}, "synthetic; did you mean mnist? (got 'minst')"),
+        ({"data": {"source": "minst"}}, "folder; did you mean mnist? (got 'minst')"),
         ({"sampling": {"sampler": "ddmp"}}, "  sampling.sampler: must be one of ddpm, ddim, "),
         ({"class_prior": {"model": "forest"}}, "must be one of auto, mlp, svm, tedn,"),
         ({"sampling": {"sampler": "ddim"}}, "samplers dpm_solver++ and sde_dpm_solver++ only"),

@@ -296,7 +296,7 @@ def test_a_decompression_bomb_is_refused(side):
 def test_a_limit_that_pillow_would_not_let_through_is_refused(limit):
     check_pixel_limit(1)
     check_pixel_limit(PILLOWS_LIMIT)
-    with pytest.raises(InvalidInput, match="most_pixels must be from 1 to"):
+    with pytest.raises(InvalidInput, match="max_pixels must be from 1 to"):
         check_pixel_limit(limit)
 
 

@@ -75,7 +75,8 @@ def test_more_are_refused_and_the_first_are_listed_with_their_reasons(root):
     message = str(refusal.value)
     assert message.startswith(f"data.root {root}: 7 of 22 files cannot be read, allowed are 3: ")
     assert message.count("(no image that is JPEG, PNG, WebP, TIFF, BMP or GIF)") == 5
-    assert "and 2 more. Repair or remove them, or raise most_unreadable (now 0.01)." in message
+    assert "and 2 more. Repair or remove them, or raise data.folder.most_unreadable" in message
+    assert message.endswith("now 0.01.")
     assert check(root, most_unreadable=0.5).facts["num_unreadable"] == 7
 
 

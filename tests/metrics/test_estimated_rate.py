@@ -133,3 +133,21 @@ def test_the_range_of_an_estimated_beta_holds_all_that_was_found():
     }
     assert beta_range(record) == (0.08, 0.15)
     assert beta_range(dict.fromkeys(record)) is None
+
+
+def test_the_interval_is_widened_by_the_share_that_no_mixture_explains():
+    rng = np.random.default_rng(5)
+    normal, sensitive = rng.normal(0, 1, 4000), rng.normal(4, 1, 4000)
+    unlabeled = np.concatenate([normal[:1800], sensitive[:200]])
+    scores = Scores(sensitive[None, 3000:], unlabeled[None])
+    mixture = np.concatenate([normal[2000:3800], sensitive[1000:1200]])[None, None]
+    strange = mixture.copy()
+    strange[..., :400] = 1.7  # between the two, where neither is
+    usual, widened = (
+        rate_from_scores(scores, one, 0.1, num_resamples=50, seed=0) for one in (mixture, strange)
+    )
+    assert usual["unexplained"] < 0.02
+    assert 0.1 < widened["unexplained"] <= widened["misfit"]
+    for record in (usual, widened):
+        assert record["low"] <= max(record["estimate"] - record["unexplained"], 0)
+        assert record["high"] >= min(record["estimate"] + record["unexplained"], 1)

@@ -39,7 +39,9 @@ def bright_images(count: int, seed: int) -> np.ndarray:
 
 def options(**changes) -> SensitivityOptions:
     usual = {"model": "svm", "encoder": None, "folds": 3, "repeats": 2, "num_components": 2}
-    return SensitivityOptions(**{**usual, "num_epochs": 4, "num_resamples": 20, **changes})
+    return SensitivityOptions(
+        **{**usual, "num_epochs": 4, "num_resamples": 20, "beta": 0.1, **changes}
+    )
 
 
 def labeled_and_unlabeled() -> tuple[np.ndarray, np.ndarray]:

@@ -45,6 +45,7 @@ def comparison(**changes) -> pd.DataFrame:
             "extractor": "judge (84 features)",
             "train_steps": 700,
             "train_seconds": 60.0,
+            "is_estimated": False,
         }
     )
     return table.assign(**changes)

@@ -72,6 +72,7 @@ def test_table_has_a_row_per_method_with_the_values_of_its_record():
         "extractor": "judge (84)",
         "train_steps": 700,
         "train_seconds": 61.6,
+        "is_estimated": False,
     }
 
 

@@ -103,7 +103,9 @@ Path(sys.argv[3]).write_text(json.dumps(weights(trained).tolist()))
 """
 
 
-@pytest.mark.parametrize("share", [0.01, pytest.param(0.999, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "share", [pytest.param(share, marks=pytest.mark.slow) for share in (0.01, 0.999)]
+)
 def test_a_state_that_is_larger_than_a_file_may_be(tmp_path, whole_run, sizes, share):
     """Where no file system can be mounted; a FAT file system or `ulimit -f` says the same."""
     script, folder, result = (tmp_path / name for name in ("script.py", "states", "weights.json"))

@@ -58,6 +58,7 @@ def in_one_process() -> dict:
     return curves()
 
 
+@pytest.mark.slow  # 40 s; test_run_job has one such training
 @pytest.mark.parametrize("case", [f"{method} {beta}" for method, beta in CASES])
 def test_two_processes_with_half_a_batch_each_are_one_with_the_batch(
     case, in_two_processes, in_one_process
@@ -71,6 +72,7 @@ def test_two_processes_with_half_a_batch_each_are_one_with_the_batch(
         assert 0 < np.mean(one["active"]) < 1, "the correction must be active in some of the steps"
 
 
+@pytest.mark.slow
 def test_processes_compute_different_images(in_two_processes):
     shares = [seen["shares"] for seen in in_two_processes]
     assert set(shares[0]) & set(shares[1]) == set()

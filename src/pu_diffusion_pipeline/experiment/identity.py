@@ -19,6 +19,7 @@ from pu_diffusion_pipeline.options import NEUTRAL, Artifact, Brings, Options, ma
 SOURCE = ("benchmark", "data")
 SPLIT = (*SOURCE, "seed")
 JUDGE = (*SOURCE, "judge")
+SENSITIVITY = (*SPLIT, "sensitivity", "class_prior")
 CLASS_PRIOR = (*SPLIT, "class_prior")
 BASE = (*SOURCE, "compute", "denoiser", "noise", "objective", "pretraining")
 INITIAL = (*SPLIT, "pretrained", "denoiser", "noise")
@@ -31,11 +32,14 @@ STAGES = {
     "judge": JUDGE,
     "reference": (*JUDGE, "evaluation"),
     "class_prior": CLASS_PRIOR,
+    "sensitivity": SENSITIVITY,
     "base": BASE,
     "initial": INITIAL,
     "model": MODEL,
     "samples": SAMPLES,
     "metrics": METRICS,
+    "relearned": (*SAMPLES, "relearning"),
+    "relearning": (*METRICS, "relearning"),
     "comparable": METRICS,  # what the runs of one table share
 }
 LONGEST_TAG = 120  # characters; file systems allow 255 for a name

@@ -18,7 +18,7 @@ from pu_diffusion_pipeline.diffusion.options import (
 )
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.experiment.locks import Policy
-from pu_diffusion_pipeline.images.options import DataOptions
+from pu_diffusion_pipeline.images.options import FOLDER, CountsOptions, DataOptions
 from pu_diffusion_pipeline.metrics.options import EvaluationOptions, JudgeOptions
 from pu_diffusion_pipeline.options import (
     NEUTRAL,
@@ -30,10 +30,11 @@ from pu_diffusion_pipeline.options import (
     matters_if,
     single_message,
 )
-from pu_diffusion_pipeline.positive_unlabeled.options import ClassPriorOptions
+from pu_diffusion_pipeline.positive_unlabeled.options import ClassPriorOptions, SensitivityOptions
 from pu_diffusion_pipeline.reports.options import PaperRow, ReportingOptions
 from pu_diffusion_pipeline.training.options import (
     PretrainingOptions,
+    RelearningOptions,
     TrainingOptions,
     WatchOptions,
 )
@@ -61,6 +62,17 @@ def _with_beta(artifact: Artifact) -> tuple[str, ...]:
 def _builds_a_denoiser(artifact: Artifact) -> bool:
     """A pre-trained model brings its own."""
     return artifact.stage == "base" or artifact.values["pretrained"] is None
+
+
+def _is_blind(artifact: Artifact) -> bool:
+    """Whether no labels say which images are sensitive."""
+    return artifact.values["data.source"] == FOLDER and not artifact.values["data.folder.labels"]
+
+
+def _with_sensitivity(artifact: Artifact) -> tuple[str, ...]:
+    """Without labels it judges, and chooses the images to compare with."""
+    judged = artifact.stage in ("reference", "metrics", "relearning", "comparable")
+    return ("sensitivity", "class_prior") if judged and _is_blind(artifact) else ()
 
 
 def _trains(artifact: Artifact) -> bool:
@@ -92,8 +104,9 @@ class Parameters(Options):
     paper_row: Annotated[PaperRow | None, NEUTRAL]
     folder_locks: Annotated[Policy, NEUTRAL]
     compute: ComputeOptions
-    data: DataOptions
+    data: Annotated[DataOptions, Brings(_with_sensitivity)]
     class_prior: ClassPriorOptions
+    sensitivity: SensitivityOptions
     denoiser: Annotated[DenoiserOptions, matters_if(_builds_a_denoiser)]
     noise: NoiseOptions
     objective: Annotated[ObjectiveOptions, matters_if(_trains)]
@@ -102,6 +115,7 @@ class Parameters(Options):
     watch: Annotated[
         WatchOptions, matters_if(_trains), matters_if(_keeps_the_best), Brings(_with_watch)
     ]
+    relearning: RelearningOptions
     sampling: SamplingOptions
     judge: JudgeOptions
     evaluation: EvaluationOptions
@@ -126,24 +140,32 @@ class Parameters(Options):
             raise ValueError(
                 f"data.image_size must be a multiple of {smallest} for this denoiser's levels"
             )
-        self._batches_hold_labeled_images()
         if self.watch.every is None and self.watch.keep != "last":
             raise ValueError(
                 f"watch.keep {self.watch.keep} needs watch.every, the steps between two looks"
             )
+        if self.watch.every is not None and self.judge.onnx is not None:
+            raise ValueError("watch.every does not go with judge.onnx: the trained judge watches")
+        if self.watch.every is not None and not self.data.has_truth:
+            raise ValueError("watch.every needs data.folder.labels: the judge knows from them")
         if self.sampling.num_steps > self.noise.num_train_timesteps:
             raise ValueError("sampling.num_steps must not be above noise.num_train_timesteps")
-        smaller = min(self.sampling.num_images, self.data.counts.test)
+        if self.data.counts is not None:
+            self._batches_hold_labeled_images(self.data.counts)
+            self._subsets_fit(self.data.counts)
+        return self
+
+    def _subsets_fit(self, counts: CountsOptions) -> None:
+        smaller = min(self.sampling.num_images, counts.test)
         if self.evaluation.kid_subset_size > smaller:
             raise ValueError(
                 f"evaluation.kid_subset_size must be at most {smaller}, the smaller of"
                 " sampling.num_images and data.counts.test,"
                 f" got {self.evaluation.kid_subset_size}"
             )
-        return self
 
-    def _batches_hold_labeled_images(self) -> None:
-        counts, size = self.data.counts, self.training.batch_size
+    def _batches_hold_labeled_images(self, counts: CountsOptions) -> None:
+        size = self.training.batch_size
         union = counts.unlabeled_normal + counts.unlabeled_sensitive + counts.labeled_sensitive
         needed = -(-union // counts.labeled_sensitive)
         if self.training.batches == "mixed" and size < needed:

@@ -1,11 +1,13 @@
 """What the nodes of a run need of the parameters, checked before the first one runs."""
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from pu_diffusion_pipeline.diffusion.methods import METHODS
 from pu_diffusion_pipeline.diffusion.options import ComputeOptions
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.experiment.parameters import Parameters
+from pu_diffusion_pipeline.images.options import FOLDER
 
 Requirement = Callable[[Parameters], str | None]  # what is wrong, or None
 
@@ -46,10 +48,30 @@ def _nobody_watches(parameters: Parameters) -> str | None:
 
 
 def _labeled_normal(parameters: Parameters) -> str | None:
-    if parameters.data.counts.labeled_normal:
+    counts = parameters.data.counts
+    if counts is None or counts.labeled_normal:  # of a folder: the training refuses
         return None
     needing = [name for name, method in METHODS.items() if "labeled_normal" in method.sets]
     return f"data.counts.labeled_normal is 0; method {needing[0]} needs labeled normal images"
+
+
+def _trained_judge(parameters: Parameters) -> str | None:
+    if parameters.judge.onnx is None:
+        return None
+    return "relearn: expected judge.onnx null; the check has no use for a judge of your own yet"
+
+
+def _folder(parameters: Parameters) -> str | None:
+    if parameters.data.source == FOLDER:
+        return None
+    return f"data_report: expected data.source folder, got {parameters.data.source}"
+
+
+def _own_judge(parameters: Parameters) -> str | None:
+    onnx = parameters.judge.onnx
+    if onnx is None or Path(onnx.path).is_file():
+        return None
+    return f"judge.onnx.path: no file {onnx.path}"
 
 
 REQUIREMENTS: dict[str, Requirement] = {
@@ -57,6 +79,10 @@ REQUIREMENTS: dict[str, Requirement] = {
     "pretrained.sampling.sample_model": _pretrained,
     "use_given_beta": _given_beta,
     "training.train_denoiser": _nobody_watches,
+    "relearn": _trained_judge,
+    "render_data_report": _folder,
+    "judge_samples": _own_judge,
+    "assess_judge": _own_judge,
     **{
         f"{name}.training": _labeled_normal
         for name, method in METHODS.items()

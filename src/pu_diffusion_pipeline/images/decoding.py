@@ -61,7 +61,8 @@ def check_pixel_limit(most_pixels: int) -> None:
     """
     if not 1 <= most_pixels <= PILLOWS_LIMIT:
         raise InvalidInput(
-            f"most_pixels must be from 1 to {PILLOWS_LIMIT} (Pillow's own limit), got {most_pixels}"
+            f"data.folder.max_pixels must be from 1 to {PILLOWS_LIMIT} (Pillow's own limit), "
+            f"got {most_pixels}"
         )
 
 

@@ -75,8 +75,8 @@ def _check_readable(root: str | Path, index: pd.DataFrame, most_unreadable: floa
     if len(broken) > allowed:
         raise InvalidInput(
             f"data.root {root}: {len(broken)} of {len(index)} files cannot be read, allowed are "
-            f"{allowed}: {_some(lines)}. Repair or remove them, or raise most_unreadable "
-            f"(now {most_unreadable})."
+            f"{allowed}: {_some(lines)}. Repair or remove them, or raise "
+            f"data.folder.most_unreadable (add-images: --most-unreadable), now {most_unreadable}."
         )
     if lines:
         log.warning("data.root %s: cannot be read (%d): %s", root, len(lines), _some(lines))
@@ -101,7 +101,8 @@ def _check_copies(root: str | Path, found: pd.DataFrame, duplicates: str) -> Non
         way_out = "Decide for each of those in sensitive and normal what it is."
     else:
         way_out = (
-            "Remove one of each, or set duplicates: drop to leave out those in unlabeled and test."
+            "Remove one of each, or leave out those in unlabeled and test: "
+            "data.folder.duplicates: drop (add-images: --duplicates=drop)."
         )
     if lines:
         raise InvalidInput(

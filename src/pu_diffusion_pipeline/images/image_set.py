@@ -1,6 +1,7 @@
 """A set of images of one size with its origin: U, S, test images, samples."""
 
 import json
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,8 +95,15 @@ def read_image_set(source: Source, table: pd.DataFrame, data: DataOptions) -> Im
 
 
 def read_images(source: Source, positions: np.ndarray, size: int, channels: int) -> np.ndarray:
-    """Decode and resize only the images at `positions`: (N, channels, size, size) uint8."""
-    images = np.empty((len(positions), channels, size, size), dtype=np.uint8)
-    for row, position in enumerate(positions):
-        images[row] = to_model_size(source.read(int(position)), size, channels)
-    return images
+    """Decode and resize only the images at `positions`: (N, channels, size, size) uint8.
+
+    They lie in a temporary file, so that memory does not grow with their number.
+    """
+    shape = (len(positions), channels, size, size)
+    if not len(positions):
+        return np.empty(shape, np.uint8)
+    with tempfile.TemporaryFile() as file:
+        for position in positions:
+            file.write(to_model_size(source.read(int(position)), size, channels).tobytes())
+        file.flush()
+        return np.memmap(file, np.uint8, "r", shape=shape)

@@ -107,6 +107,20 @@ class ImageStore:
             self._remove_arrays(array)
             return _folder_images(rows, map_rows(array), size)
 
+    def images(self) -> np.ndarray:
+        """What the last update decoded: (N, channels, size, size) uint8, memory-mapped.
+
+        Raises:
+            InvalidInput: there was none.
+        """
+        arrays = list(self.folder.glob("images-*.npy"))
+        if len(arrays) != 1:
+            raise InvalidInput(
+                f"{self.folder} holds no decoded images; make them anew: "
+                "kedro run --pipeline=data_engineering (same --env and --params)"
+            )
+        return map_rows(arrays[0])
+
     def _remove_arrays(self, current: Path | None) -> None:
         for path in self.folder.glob("images-*.npy"):
             if path != current:

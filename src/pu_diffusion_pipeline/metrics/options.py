@@ -2,9 +2,31 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from pu_diffusion_pipeline.options import NEUTRAL, Count, Options, Positive, left_out_at
+
+Colours = tuple[float, float, float]
+
+
+def _no_zero(values: Colours) -> Colours:
+    if min(values) <= 0:
+        raise ValueError("must be numbers above 0")
+    return values
+
+
+class OnnxJudgeOptions(Options):
+    """A classifier of the user's own in the place of the trained judge."""
+
+    path: str
+    image_size: Annotated[int, Field(ge=1, le=4096)]
+    layout: Literal["nchw", "nhwc"]
+    channel_order: Literal["rgb", "bgr"]
+    mean: Colours
+    std: Annotated[Colours, AfterValidator(_no_zero)]
+    outputs: Literal["probabilities", "logits"]
+    sensitive: Annotated[tuple[Count, ...], Field(min_length=1)]
+    threshold: Annotated[float, Field(gt=0, lt=1)]
 
 
 class JudgeOptions(Options):
@@ -20,6 +42,7 @@ class JudgeOptions(Options):
     batch_size: Positive
     learning_rate: Annotated[float, Field(gt=0)]
     seed: Count
+    onnx: Annotated[OnnxJudgeOptions | None, left_out_at(None)]
 
 
 class EvaluationOptions(Options):

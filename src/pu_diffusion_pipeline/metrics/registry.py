@@ -74,7 +74,7 @@ class Metric:
         """The heading of its column, on the features of an extractor."""
         return self.heading or self.symbol_on(extractor) + ("" if self.higher_is_better else " ↓")
 
-    def text(self, value: float | None) -> str:
+    def text(self, value: Any) -> str:
         """A value for readers; `n/a` for a run that does not have it."""
         return "n/a" if value is None or pd.isna(value) else format(value, self.digits)
 

@@ -34,7 +34,7 @@ def split_index(
         classes,
         raw_index["is_test"].to_numpy(),
         data.normal_classes,
-        data.counts.model_dump(),
+        data.given_counts.model_dump(),
         seed,
         data.judge_split,
     )

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pu_diffusion_pipeline.options import Options, Positive, left_out_at, one_of
+from pu_diffusion_pipeline.options import Options, Positive, left_out_at, one_of, single_message
 from pu_diffusion_pipeline.positive_unlabeled.score_models import SCORE_MODELS, WITHOUT_BETA
 
 
@@ -31,3 +31,7 @@ class SensitivityOptions(Options):
     num_components: Positive
     num_epochs: Positive
     num_resamples: Annotated[int, Field(ge=20)]
+    beta: Annotated[
+        Annotated[float, Field(gt=0, lt=1)] | Literal["estimated", "upper"],
+        single_message("must be a number between 0 and 1, 'estimated' or 'upper'"),
+    ]

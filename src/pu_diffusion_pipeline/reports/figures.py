@@ -136,7 +136,7 @@ def _tidy(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def ratio_figure(scores: Scores, prior: Record, true_share: float) -> Figure:
+def ratio_figure(scores: Scores, prior: Record, true_share: float | None) -> Figure:
     """r(c) and its bound against the share of S above c.
 
     The estimate is r at the threshold c where the bound is smallest.
@@ -144,7 +144,7 @@ def ratio_figure(scores: Scores, prior: Record, true_share: float) -> Figure:
     Args:
         scores: of S and U.
         prior: the record of the class prior.
-        true_share: of sensitive images in U.
+        true_share: of sensitive images in U; None where no labels say it.
     """
     figure = Figure(figsize=(6.2, 3.4), layout="constrained")
     axes = figure.subplots()
@@ -156,8 +156,9 @@ def ratio_figure(scores: Scores, prior: Record, true_share: float) -> Figure:
     if prior["estimate"] is not None:
         place = ([prior["share_of_labeled_above"]], [prior["estimate"]])
         axes.plot(*place, "o", color="tab:red", label="estimate")
-    axes.axhline(true_share, color="tab:gray", linestyle="--", linewidth=1, label="true share")
-    highest = min(1.0, 3 * max(true_share, prior["upper"]))
+    highest = min(1.0, 3 * max(true_share or 0.0, prior["upper"]))
+    if true_share is not None:
+        axes.axhline(true_share, color="tab:gray", linestyle="--", linewidth=1, label="true share")
     axes.set(xlabel="share of S with a score above c", ylim=(0, highest))
     _tidy(axes)
     axes.legend(fontsize=8, frameon=False)
@@ -225,6 +226,29 @@ def to_png_base64(figure: Figure, dpi: int = 140) -> str:
     buffer = io.BytesIO()
     write_figure(figure, buffer, "png", dpi)
     return base64.b64encode(buffer.getvalue()).decode()
+
+
+def relearning_curve(relearning: pd.DataFrame, plain: float | None) -> Figure:
+    """Share of sensitive samples, with its interval, over the steps of a fine-tuning.
+
+    Args:
+        relearning: columns step, non_sensitive_rate, low, high.
+        plain: non-sensitive rate of the model that was never protected; None: unknown.
+    """
+    figure = Figure(figsize=(6.5, 3.2), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(
+        relearning["step"], 1 - relearning["non_sensitive_rate"], marker="o", label="PU model"
+    )
+    axes.fill_between(relearning["step"], 1 - relearning["high"], 1 - relearning["low"], alpha=0.2)
+    if plain is not None:
+        axes.axhline(1 - plain, linestyle="--", color="#d62728", label="unsupervised training")
+    axes.set_xlabel("step of fine-tuning on U")
+    axes.set_ylabel("share of sensitive samples")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
 
 
 def watched_curve(looks: pd.DataFrame) -> Figure:

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, Template
 from matplotlib.figure import Figure
 
 from pu_diffusion_pipeline.images.image_set import ImageSet
-from pu_diffusion_pipeline.metrics.registry import Record
+from pu_diffusion_pipeline.metrics.registry import Record, value_at
 from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores
 from pu_diffusion_pipeline.reports.figures import (
     image_panels,
@@ -26,7 +26,7 @@ from pu_diffusion_pipeline.reports.summary import (
     summary_table,
     tests_caption,
 )
-from pu_diffusion_pipeline.reports.tables import formatted, per_condition_table
+from pu_diffusion_pipeline.reports.tables import formatted, has_labels, per_condition_table
 from pu_diffusion_pipeline.reports.text_table import TextTable
 
 FIGURE_TITLES = {
@@ -80,7 +80,8 @@ def render_page(
 
     Args:
         tables: the numbers.
-        judge: what `assess_judge` returned.
+        judge: what `assess_judge` returned; without labels, the report on the classifier of
+            sensitivity.
         class_prior: `render_class_prior`, as HTML.
         methods: name to what its run left, in the order of the table.
     """
@@ -91,7 +92,7 @@ def render_page(
         for name, result in methods.items()
         if result.training_history is not None
     }
-    return _template("page.html.jinja").render(
+    return template("page.html.jinja").render(
         benchmark=records[0]["settings"]["benchmark"],
         headline=headline(tables.comparison),
         table=formatted(tables.comparison),
@@ -103,9 +104,27 @@ def render_page(
         curves_svg=to_svg(training_curves(histories)),
         manifests=[one.training_manifest for one in methods.values() if one.training_manifest],
         judge=judge,
+        warnings=_warnings(methods),
+        own_judge=value_at(records[0], "non_sensitive_rate.judge.onnx"),
+        has_labels="non_sensitive_rate" not in records[0] or has_labels(records[0]),
+        is_estimated=bool(tables.comparison["is_estimated"].any()),
         paper_judge=paper_judge_accuracy(tables.paper_row),
         settings=settings_by_section(records),
     )
+
+
+def _warnings(methods: Mapping[str, MethodResult]) -> list[tuple[str, str]]:
+    """Method and warning on its rate, which only an estimate without labels has."""
+    return [
+        (name, warning)
+        for name, result in methods.items()
+        for warning in rate_warnings(result.metrics)
+    ]
+
+
+def rate_warnings(metrics: Record) -> list[str]:
+    """What an estimate of the rate warns of."""
+    return metrics.get("non_sensitive_rate", {}).get("warnings", [])
 
 
 def _over_seeds(tables: Tables) -> TextTable | None:
@@ -141,7 +160,7 @@ def settings_by_section(records: list[Record]) -> dict[str, dict[str, object]]:
 
 
 def render_class_prior(
-    prior: Record, methods: pd.DataFrame, scores: pd.DataFrame, true_share: float
+    prior: Record, methods: pd.DataFrame, scores: pd.DataFrame, true_share: float | None
 ) -> str:
     """The section of the page about the share of sensitive images in U, as HTML.
 
@@ -149,12 +168,12 @@ def render_class_prior(
         prior: the record of the class prior.
         methods: `tables.methods_table`.
         scores: a row per image of S and U: `set` and `score`.
-        true_share: of sensitive images in U.
+        true_share: of sensitive images in U; None where no labels say it.
     """
     by_set = {name: part.to_numpy() for name, part in scores.groupby("set")["score"]}
     figure = ratio_figure(Scores(**by_set), prior, true_share)
     sections = settings_by_section([prior])
-    return _template("class_prior.html.jinja").render(
+    return template("class_prior.html.jinja").render(
         sentence=prior_sentence(prior, true_share),
         warnings=prior["warnings"],
         methods=methods,
@@ -175,10 +194,11 @@ def render_paper_page(folder: Path) -> str:
         name, _, benchmark = path.stem.partition("_")
         title = f"Figure {name[-1]}: {FIGURE_TITLES[name]} ({benchmark})"
         figures.append({"title": title, "png": base64.b64encode(path.read_bytes()).decode()})
-    return _template("paper.html.jinja").render(tables=tables, figures=figures)
+    return template("paper.html.jinja").render(tables=tables, figures=figures)
 
 
-def _template(name: str) -> Template:
+def template(name: str) -> Template:
+    """A page's template, by its file name."""
     return Environment(loader=PackageLoader(__package__, "."), autoescape=True).get_template(name)
 
 
@@ -187,24 +207,28 @@ def headline(comparison: pd.DataFrame) -> str:
     rows = comparison.set_index("method")
     pu = rows.loc["pu"]
     plain = rows.loc["unsupervised"]
+    if pd.isna(pu["nsr"]) or pd.isna(plain["nsr"]):
+        return "No labels, and the classifier does not tell sensitive images: there is no rate."
     apart = pu["nsr_low"] > plain["nsr_high"] or plain["nsr_low"] > pu["nsr_high"]
+    estimated = ", as estimated without labels" if comparison["is_estimated"].any() else ""
     return (
         f"PU training generates {100 * (1 - pu['nsr']):.1f} % sensitive images, unsupervised "
-        f"training {100 * (1 - plain['nsr']):.1f} %; the 95 % intervals "
+        f"training {100 * (1 - plain['nsr']):.1f} %{estimated}; the 95 % intervals "
         f"{'do not overlap' if apart else 'overlap'}."
     )
 
 
-def prior_sentence(prior: Record, true_share: float) -> str:
+def prior_sentence(prior: Record, true_share: float | None) -> str:
     """The estimate of the class prior with its bound, counts and the true share in a sentence."""
     if prior["estimate"] is None:
         return "No estimate: " + "; ".join(prior["warnings"]) + "."
     low, high = prior["sampling_variability"]
     first, last = prior["spread_of_repeats"]
+    truth = "" if true_share is None else f" True share in U: {true_share:.4f}."
     return (
         f"{prior['estimate']:.4f} if irreducible, at most {prior['upper']:.4f} (bound that fails "
         f"with probability {prior['delta']:g}; approximate). {prior['num_labeled_above']} images "
         f"of S and {prior['num_unlabeled_above']} of U lie above the threshold. Sampling "
         f"variability {low:.4f} to {high:.4f}, repeated fits {first:.4f} to {last:.4f}, AUC of S "
-        f"against U {prior['auc']:.3f}. True share in U: {true_share:.4f}."
+        f"against U {prior['auc']:.3f}.{truth}"
     )

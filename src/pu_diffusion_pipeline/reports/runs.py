@@ -131,7 +131,7 @@ def _spread(part: pd.DataFrame, metrics: Iterable[str]) -> dict[str, object]:
         spread[f"{column}_mean"] = float(values.mean())
         spread[f"{column}_sd"] = float(values.std(ddof=1)) if len(values) > 1 else None
     # One judge and one extractor for all: see `_refuse_mixed_protocols`.
-    spread["judge_accuracy"] = float(part["judge_accuracy"].iloc[0])
+    spread["judge_accuracy"] = part["judge_accuracy"].iloc[0]
     spread["extractor"] = part["extractor"].iloc[0]
     spread["train_seconds_mean"] = float(part["train_seconds"].mean())
     return spread

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
+from pu_diffusion_pipeline.metrics.estimated_rate import HOW
 from pu_diffusion_pipeline.metrics.registry import METRICS, Record, metric_values
 from pu_diffusion_pipeline.reports.text_table import markdown_table
 
@@ -21,6 +22,9 @@ BY_CLASS = (
     "Non-sensitive rate among the samples of each requested class; in brackets the share that the "
     "judge assigns to that class."
 )
+
+
+ESTIMATED = " (estimated, no labels)"
 
 
 def run_row(record: Record, run: str = "", *, counts: bool = False) -> dict[str, object]:
@@ -47,10 +51,21 @@ def run_row(record: Record, run: str = "", *, counts: bool = False) -> dict[str,
         **metric_values(record, counts=counts),
         "train_steps": training["num_steps"],
         "train_seconds": training["seconds"],
-        "judge_digest": judge["weights_digest"],
-        "judge_accuracy": judge["accuracy"],
+        "judge_digest": judge.get("weights_digest", judge.get("scores_digest")),
+        "judge_accuracy": judge.get("accuracy"),
+        "is_estimated": is_estimated(record),
         **{name: record["fidelity"][name] for name in PROTOCOL},
     }
+
+
+def is_estimated(record: Record) -> bool:
+    """Whether the rate is an estimate, made without labels, instead of a judge's count."""
+    return record["non_sensitive_rate"].get("how") == HOW
+
+
+def has_labels(record: Record) -> bool:
+    """Whether labels say how often the judge errs."""
+    return "accuracy" in record["non_sensitive_rate"]["judge"]
 
 
 def comparison_table(records: Iterable[Record]) -> pd.DataFrame:
@@ -61,13 +76,15 @@ def comparison_table(records: Iterable[Record]) -> pd.DataFrame:
 
     Returns:
         Columns method, beta (the number that was used), seed, every metric with its interval and
-        counts, the extractor of the features, training steps and seconds.
+        counts, the extractor of the features, training steps and seconds, and whether the rate is
+        estimated without labels.
     """
     records = list(records)
     table = pd.DataFrame([run_row(record, counts=True) for record in records])
     table["beta"] = table["beta_value"]
     metrics = metric_values(records[0], counts=True)
-    return table[["method", "beta", "seed", *metrics, "extractor", "train_steps", "train_seconds"]]
+    rest = ["extractor", "train_steps", "train_seconds", "is_estimated"]
+    return table[["method", "beta", "seed", *metrics, *rest]]
 
 
 def per_condition_table(records: Iterable[Record]) -> pd.DataFrame | None:
@@ -100,7 +117,10 @@ def formatted(table: pd.DataFrame) -> pd.DataFrame:
         "beta": ["–" if pd.isna(beta) else f"{beta:.4g}" for beta in table["beta"]],
     }
     for column, metric in METRICS.items():
-        text[metric.heading_on(extractor)] = [metric.text(value) for value in table[column]]
+        heading = metric.heading_on(extractor)
+        if column == "nsr" and table["is_estimated"].any():
+            heading += ESTIMATED
+        text[heading] = [metric.text(value) for value in table[column]]
         if column == "nsr":
             text |= _rate_details(table)
     text["training"] = [f"{seconds:.0f} s" for seconds in table["train_seconds"]]
@@ -110,8 +130,13 @@ def formatted(table: pd.DataFrame) -> pd.DataFrame:
 def _rate_details(table: pd.DataFrame) -> dict[str, list[str]]:
     rows = table.to_dict("records")
     text = METRICS["nsr"].text
+    interval = {
+        "95 % interval": [f"{text(row['nsr_low'])} – {text(row['nsr_high'])}" for row in rows]
+    }
+    if table["is_estimated"].any():  # then nobody has counted
+        return interval
     return {
-        "95 % interval": [f"{text(row['nsr_low'])} – {text(row['nsr_high'])}" for row in rows],
+        **interval,
         "normal / samples": [f"{row['num_normal']} / {row['num_samples']}" for row in rows],
         "corrected": [text(row["nsr_corrected"]) for row in rows],
     }

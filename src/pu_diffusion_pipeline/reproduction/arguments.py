@@ -1,13 +1,15 @@
 """What `kedro reproduce` was asked for."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from pu_diffusion_pipeline.config_loader import open_loader
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.experiment.commands import DEFAULT_BENCHMARK
+from pu_diffusion_pipeline.images.options import FOLDER
 
 TARGETS = ("table2", "table3", "table4", "table5", "figure1", "figure2", "figure3", "figure4")
 SEEDS = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
@@ -77,7 +79,19 @@ def parse_request(
         raise InvalidInput(f"--betas is for figure4 only; for {target} leave it out")
     names = [row.strip() for row in rows.split(",")] if rows else []
     benchmarks = benchmarks_of(target, names, small, conf)
+    _refuse_folders(benchmarks, conf)
     return Request(target, benchmarks, parse_seeds(seeds), parse_betas(betas), parameters)
+
+
+def _refuse_folders(benchmarks: Iterable[str], conf: Path) -> None:
+    """The paper's tables need labels and counts."""
+    for benchmark in benchmarks:
+        env = None if benchmark == DEFAULT_BENCHMARK else benchmark
+        if open_loader(conf, env, {}).final_parameters().data.source == FOLDER:
+            raise InvalidInput(
+                f"--rows: {benchmark} has images of your own; run it with kedro run "
+                f"--env={benchmark}, and kedro run --env={benchmark} --pipeline=summarize"
+            )
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -33,7 +33,7 @@ def estimate_seconds(runs: Sequence[Run], project: Path) -> float:
 def _num_steps(parameters: Parameters) -> int:
     from pu_diffusion_pipeline.training.batches import length_in_steps
 
-    counts = parameters.data.counts
+    counts = parameters.data.given_counts
     images = counts.unlabeled_normal + counts.unlabeled_sensitive + counts.labeled_sensitive
     options = parameters.training
     return length_in_steps(options.num_steps, options.num_epochs, images, options.batch_size)

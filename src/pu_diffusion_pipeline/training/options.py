@@ -80,3 +80,19 @@ class WatchOptions(Options):
     num_images: Annotated[int, Field(ge=2)]
     keep: Literal["last", "best", "all"]
     criterion: Literal["frechet_distance", "non_sensitive_rate"]
+
+
+class RelearningOptions(Options):
+    """Fine-tuning of a trained model on U, to see how fast sensitive images come back."""
+
+    num_steps: Positive
+    every: Positive
+    num_images: Annotated[int, Field(ge=2)]
+
+    @model_validator(mode="after")
+    def _has_a_look(self) -> "RelearningOptions":
+        if self.every > self.num_steps:
+            raise ValueError(
+                f"every must be at most num_steps ({self.num_steps}), got {self.every}"
+            )
+        return self

@@ -9,6 +9,7 @@ import numpy as np
 from pu_diffusion_pipeline.diffusion.weights_check import weights_in_order
 from pu_diffusion_pipeline.digests import digest
 from pu_diffusion_pipeline.images.image_set import ImageSet
+from pu_diffusion_pipeline.positive_unlabeled.labels import SETS
 
 if TYPE_CHECKING:
     from diffusers import UNet2DModel
@@ -37,6 +38,11 @@ class TrainingSets(NamedTuple):
         """(N, C, H, W) uint8 of every set; an empty array for one that is not there."""
         none = self.unlabeled.images[:0]
         return [none if part is None else part.images for part in self]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Images in each set, by its name."""
+        return dict(zip(SETS, map(len, self.images), strict=True))
 
     @property
     def conditions(self) -> list[np.ndarray] | None:

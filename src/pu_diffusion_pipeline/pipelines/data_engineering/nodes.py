@@ -1,16 +1,29 @@
 """Nodes of data engineering."""
 
+import logging
+
 import numpy as np
 import pandas as pd
 
+from pu_diffusion_pipeline.images.folder_source import index_folder, near_pairs, open_store
 from pu_diffusion_pipeline.images.image_set import ImageSet, read_image_set
-from pu_diffusion_pipeline.images.options import DataOptions
-from pu_diffusion_pipeline.images.sources import open_source
+from pu_diffusion_pipeline.images.image_store import ImageStore
+from pu_diffusion_pipeline.images.options import FOLDER, DataOptions
+from pu_diffusion_pipeline.images.sources import Source, open_source
+from pu_diffusion_pipeline.metrics.registry import Record
+from pu_diffusion_pipeline.positive_unlabeled.folder_split import split_folder
 from pu_diffusion_pipeline.positive_unlabeled.index_tables import split_index
 
+log = logging.getLogger(__name__)
 
-def index_source(data: DataOptions) -> pd.DataFrame:
-    """A row for each source image: position, class, partition, sha256. Downloads missing files."""
+
+def index_source(data: DataOptions, image_store: ImageStore) -> pd.DataFrame:
+    """A row for each source image: position, class, partition, sha256. Downloads missing files.
+
+    Of a user's own folder, whose images are decoded into the store: a row for each file.
+    """
+    if data.source == FOLDER:
+        return index_folder(data, image_store)
     source = open_source(data.source, data.root, data.download)
     positions = np.arange(len(source.classes))
     return pd.DataFrame(
@@ -25,13 +38,43 @@ def index_source(data: DataOptions) -> pd.DataFrame:
 
 def split_source(raw_index: pd.DataFrame, data: DataOptions, seed: int) -> dict[str, pd.DataFrame]:
     """The index tables of U, S, N, test, held-out and judge images, and the truth about U."""
-    return dict(split_index(raw_index, data, seed))
+    split = split_folder if data.source == FOLDER else split_index
+    return dict(split(raw_index, data, seed))
 
 
-def read_image_sets(data: DataOptions, *tables: pd.DataFrame) -> tuple[ImageSet, ...]:
+def read_image_sets(
+    data: DataOptions, image_store: ImageStore, *tables: pd.DataFrame
+) -> tuple[ImageSet, ...]:
     """Decode and size the images of each index table."""
-    source = open_source(data.source, data.root, download=False)
+    source = _source(data, image_store)
     return tuple(read_image_set(source, table, data) for table in tables)
+
+
+def _source(data: DataOptions, image_store: ImageStore) -> Source:
+    if data.source == FOLDER:
+        return open_store(image_store)
+    return open_source(data.source, data.root, download=False)
+
+
+def render_data_report(
+    raw_index: pd.DataFrame,
+    class_prior: Record,
+    data: DataOptions,
+    image_store: ImageStore,
+    benchmark: str,
+) -> str:
+    """The page on what a user's folder holds; its main lines also go to the log."""
+    from pu_diffusion_pipeline.reports.data_report import (
+        FolderFacts,
+        folder_lines,
+        render_data_report,
+    )
+
+    near, labels = near_pairs(raw_index), data.folder.labels
+    facts = FolderFacts(raw_index, near, data.image_size, prior=class_prior, labels=labels)
+    for line in folder_lines(facts):
+        log.info(line)
+    return render_data_report(benchmark, facts, image_store.images())
 
 
 def select_normal(unlabeled: ImageSet, oracle_unlabeled: pd.DataFrame) -> ImageSet:

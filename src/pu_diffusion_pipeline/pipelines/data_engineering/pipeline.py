@@ -4,36 +4,59 @@ from kedro.pipeline import Node, Pipeline
 
 from pu_diffusion_pipeline.pipelines.data_engineering import nodes
 
-TRAINING = ["unlabeled_index", "labeled_sensitive_index", "labeled_normal_index"]
-EVALUATION = ["test_index", "heldout_index", "judge_index"]
+TRAINING = ["unlabeled", "labeled_sensitive", "labeled_normal"]
+EVALUATION = ["test", "heldout", "judge"]
+BLIND_EVALUATION = ["test", "judge"]
 
 
-def create_pipeline() -> Pipeline:
-    """From `params:data` to the image sets."""
+def create_pipeline(is_blind: bool = False) -> Pipeline:
+    """From `params:data` to the image sets.
+
+    Args:
+        is_blind: no labels say which images are sensitive.
+    """
+    evaluation = BLIND_EVALUATION if is_blind else EVALUATION
+    tables = {name: f"{name}_index" for name in [*TRAINING, *evaluation]}
+    truth = {} if is_blind else {"oracle_unlabeled": "oracle_unlabeled"}
     return Pipeline(
         [
-            Node(nodes.index_source, "params:data", "raw_index", name="index_source"),
+            Node(
+                nodes.index_source,
+                ["params:data", "image_store"],
+                "raw_index",
+                name="index_source",
+            ),
             Node(
                 nodes.split_source,
                 ["raw_index", "params:data", "params:seed"],
-                {
-                    **{name.removesuffix("_index"): name for name in [*TRAINING, *EVALUATION]},
-                    "oracle_unlabeled": "oracle_unlabeled",
-                },
+                {**tables, **truth},
                 name="split_source",
             ),
+            _read("read_training_images", TRAINING),
+            _read("read_evaluation_images", evaluation),
+        ]
+    )
+
+
+def _read(name: str, groups: list[str]) -> Node:
+    return Node(
+        nodes.read_image_sets,
+        ["params:data", "image_store", *(f"{group}_index" for group in groups)],
+        [f"{group}_images" for group in groups],
+        name=name,
+    )
+
+
+def create_report_pipeline() -> Pipeline:
+    """`data_report`: what a user's own folder holds."""
+    return Pipeline(
+        [
             Node(
-                nodes.read_image_sets,
-                ["params:data", *TRAINING],
-                ["unlabeled_images", "labeled_sensitive_images", "labeled_normal_images"],
-                name="read_training_images",
-            ),
-            Node(
-                nodes.read_image_sets,
-                ["params:data", *EVALUATION],
-                ["test_images", "heldout_images", "judge_images"],
-                name="read_evaluation_images",
-            ),
+                nodes.render_data_report,
+                ["raw_index", "class_prior", "params:data", "image_store", "params:benchmark"],
+                "data_report",
+                name="render_data_report",
+            )
         ]
     )
 

@@ -1,28 +1,62 @@
 """Nodes of evaluation."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from pu_diffusion_pipeline.images.image_set import ImageSet
-from pu_diffusion_pipeline.metrics.options import EvaluationOptions
+from pu_diffusion_pipeline.metrics.options import EvaluationOptions, JudgeOptions
 
 if TYPE_CHECKING:
     from pu_diffusion_pipeline.metrics.fidelity import Features
     from pu_diffusion_pipeline.metrics.judge import Judge
+    from pu_diffusion_pipeline.positive_unlabeled.classifier import SensitivityClassifier
 
 
 def judge_samples(
-    samples: ImageSet, judge: "Judge", evaluation: EvaluationOptions, device: str
+    samples: ImageSet,
+    judge: "Judge",
+    judge_options: JudgeOptions,
+    evaluation: EvaluationOptions,
+    device: str,
 ) -> pd.DataFrame:
-    """A row per sample: the class the judge gives it and whether that is a sensitive one."""
+    """A row per sample: the class the judge gives it and whether that is a sensitive one.
+
+    Of a judge of the user's own: whether that one takes it for sensitive.
+    """
     from pu_diffusion_pipeline.diffusion.compute import resolve_device
     from pu_diffusion_pipeline.metrics.judge import judged_normal, predicted_classes
+    from pu_diffusion_pipeline.metrics.onnx_judge import OnnxJudge
 
     device = resolve_device(device)
     classes = predicted_classes(judge, samples.images, evaluation.batch_size, device)
     sensitive = ~judged_normal(judge, classes)
+    if judge_options.onnx is not None:
+        own = OnnxJudge(judge_options.onnx)
+        sensitive = own.judged_sensitive(samples.images, evaluation.batch_size)
     return pd.DataFrame({"predicted_class": classes, "judged_sensitive": sensitive})
+
+
+def judge_samples_by_sensitivity(
+    samples: ImageSet,
+    sensitivity: "SensitivityClassifier",
+    judge_options: JudgeOptions,
+    evaluation: EvaluationOptions,
+) -> pd.DataFrame:
+    """A row per sample: its probability of being sensitive, and whether it counts as such.
+
+    By the classifier above 1/2; by a judge of the user's own above its threshold.
+    """
+    from pu_diffusion_pipeline.metrics.onnx_judge import OnnxJudge
+
+    if judge_options.onnx is not None:
+        probability = OnnxJudge(judge_options.onnx).probabilities(
+            samples.images, evaluation.batch_size
+        )
+        sensitive = probability > judge_options.onnx.threshold
+        return pd.DataFrame({"probability": probability, "judged_sensitive": sensitive})
+    probability = sensitivity.probabilities(samples.images)
+    return pd.DataFrame({"probability": probability, "judged_sensitive": probability > 0.5})
 
 
 def extract_sample_features(
@@ -50,4 +84,29 @@ def score_samples(
     measured = score(
         judgements, samples.conditions, features, reference_features, judge_report, evaluation
     )
+    return {"method": training["method"], **measured, "training": training}
+
+
+def score_samples_by_sensitivity(
+    samples: ImageSet,
+    judgements: pd.DataFrame,
+    features: "Features",
+    reference_features: "Features",
+    evaluation: EvaluationOptions,
+    judge_options: JudgeOptions,
+    **estimated_by: Any,
+) -> dict[str, object]:
+    """Every metric of the samples where no labels are; the rate is an estimate.
+
+    `estimated_by`: `sensitivity`, `sensitivity_report` and `num_resamples`.
+    """
+    from pu_diffusion_pipeline.metrics.onnx_judge import OnnxJudge, rate_without_accuracy
+    from pu_diffusion_pipeline.metrics.score import rate_without_labels, score_without_labels
+
+    if judge_options.onnx is not None:
+        rate = rate_without_accuracy(judgements, OnnxJudge(judge_options.onnx))
+    else:
+        rate = rate_without_labels(samples.images, **estimated_by)
+    measured = score_without_labels(rate, judgements, features, reference_features, evaluation)
+    training = samples.manifest["training"]
     return {"method": training["method"], **measured, "training": training}

@@ -54,12 +54,16 @@ def summarize_runs(
 
 
 def draw_figure1(
-    unlabeled: ImageSet, labeled_sensitive: ImageSet, oracle_unlabeled: pd.DataFrame, **results: Any
+    unlabeled: ImageSet,
+    labeled_sensitive: ImageSet,
+    oracle_unlabeled: pd.DataFrame | None = None,
+    **results: Any,
 ) -> tuple["Figure", "PlotlyFigure"]:
     """Figure 1: U, S, and samples of unsupervised and PU training; sensitive images are framed."""
     judged = _judged_samples(results)
+    truth = None if oracle_unlabeled is None else oracle_unlabeled["is_sensitive"].to_numpy()
     panels: dict[str, Panel] = {
-        "U, unlabeled": (unlabeled.images, oracle_unlabeled["is_sensitive"].to_numpy()),
+        "U, unlabeled": (unlabeled.images, truth),
         "S, labeled sensitive": (labeled_sensitive.images, None),
         "unsupervised": judged["unsupervised"],
         "PU": judged["pu"],
@@ -68,15 +72,14 @@ def draw_figure1(
 
 
 def draw_figure4(
-    runs: pd.DataFrame, class_prior: Record, oracle_unlabeled: pd.DataFrame
+    runs: pd.DataFrame, class_prior: Record, oracle_unlabeled: pd.DataFrame | None = None
 ) -> tuple["Figure", "PlotlyFigure"]:
     """Figure 4: the metrics against beta; the true and the estimated share are marked."""
     from pu_diffusion_pipeline.reports.figures import beta_curves
     from pu_diffusion_pipeline.reports.interactive import interactive_beta_curves
 
-    marks = {"true share": float(oracle_unlabeled["is_sensitive"].mean())}
-    if class_prior["estimate"] is not None:
-        marks["estimate"] = class_prior["estimate"]
+    marks = {"true share": _true_share(oracle_unlabeled), "estimate": class_prior["estimate"]}
+    marks = {name: share for name, share in marks.items() if share is not None}
     shown = (over_beta(runs), marks, baseline_of(runs))
     return beta_curves(*shown), interactive_beta_curves(*shown)
 
@@ -99,13 +102,18 @@ def render_class_prior(
     class_prior: Record,
     class_prior_methods: pd.DataFrame,
     class_prior_scores: pd.DataFrame,
-    oracle_unlabeled: pd.DataFrame,
+    oracle_unlabeled: pd.DataFrame | None = None,
 ) -> str:
     """The report's section on the share of sensitive images in U: the estimate and the truth."""
     from pu_diffusion_pipeline.reports.page import render_class_prior
 
-    true_share = float(oracle_unlabeled["is_sensitive"].mean())
+    true_share = _true_share(oracle_unlabeled)
     return render_class_prior(class_prior, class_prior_methods, class_prior_scores, true_share)
+
+
+def _true_share(oracle_unlabeled: pd.DataFrame | None) -> float | None:
+    """Of sensitive images in U, where labels say it."""
+    return None if oracle_unlabeled is None else float(oracle_unlabeled["is_sensitive"].mean())
 
 
 def render_report(

@@ -29,14 +29,14 @@ def create_summary_pipeline(after: Iterable[str] = ()) -> Pipeline:
     return Pipeline([summarize])
 
 
-def create_figure1_pipeline() -> Pipeline:
+def create_figure1_pipeline(is_blind: bool = False) -> Pipeline:
     """Figure 1 of the paper, from saved sets and samples."""
     figure = Node(
         nodes.draw_figure1,
         {
             "unlabeled": "unlabeled_images",
             "labeled_sensitive": "labeled_sensitive_images",
-            "oracle_unlabeled": "oracle_unlabeled",
+            **truth(is_blind),
             **results_of(["unsupervised", "pu"], "samples", "judgements"),
         },
         ["figure1", "figure1_interactive"],
@@ -45,18 +45,18 @@ def create_figure1_pipeline() -> Pipeline:
     return Pipeline([figure])
 
 
-def create_figure4_pipeline() -> Pipeline:
+def create_figure4_pipeline(is_blind: bool = False) -> Pipeline:
     """Figure 4 of the paper, from every finished run of the benchmark."""
     figure = Node(
         nodes.draw_figure4,
-        ["runs", "class_prior", "oracle_unlabeled"],
+        {"runs": "runs", "class_prior": "class_prior", **truth(is_blind)},
         ["figure4", "figure4_interactive"],
         name="draw_figure4",
     )
     return create_summary_pipeline() + Pipeline([figure])
 
 
-def create_pipeline(methods: Iterable[str]) -> Pipeline:
+def create_pipeline(methods: Iterable[str], is_blind: bool = False) -> Pipeline:
     """From each method's metrics, samples and curves to the report."""
     methods = list(methods)
     trained = [name for name in methods if METHODS[name].trains]
@@ -78,15 +78,19 @@ def create_pipeline(methods: Iterable[str]) -> Pipeline:
         "curves_figure",
         name="draw_curves",
     )
-    page = create_page_pipeline(methods, trained)
+    page = create_page_pipeline(methods, trained, is_blind)
     return Pipeline([tables, samples, curves]) + create_summary_pipeline(after=methods) + page
 
 
-def create_page_pipeline(methods: Iterable[str], trained: Iterable[str]) -> Pipeline:
+def create_page_pipeline(
+    methods: Iterable[str], trained: Iterable[str], is_blind: bool
+) -> Pipeline:
     """The report as an HTML page; the methods that are `trained` have training curves."""
+    prior = ("class_prior", "class_prior_methods", "class_prior_scores")
+    judge = "sensitivity_report" if is_blind else "judge_report"
     class_prior = Node(
         nodes.render_class_prior,
-        ["class_prior", "class_prior_methods", "class_prior_scores", "oracle_unlabeled"],
+        {**{name: name for name in prior}, **truth(is_blind)},
         "class_prior_section",
         name="render_class_prior",
     )
@@ -97,7 +101,7 @@ def create_page_pipeline(methods: Iterable[str], trained: Iterable[str]) -> Pipe
             "summary": "summary",
             "paper_row": "params:paper_row",
             "reporting": "params:reporting",
-            "judge_report": "judge_report",
+            "judge_report": judge,
             "class_prior_section": "class_prior_section",
             **results_of(methods, "metrics", "samples", "judgements"),
             **results_of(trained, "training_history", "training_manifest"),
@@ -106,6 +110,11 @@ def create_page_pipeline(methods: Iterable[str], trained: Iterable[str]) -> Pipe
         name="render_report",
     )
     return Pipeline([class_prior, report])
+
+
+def truth(is_blind: bool) -> dict[str, str]:
+    """The input that says which images of U are sensitive, where somebody knows."""
+    return {} if is_blind else {"oracle_unlabeled": "oracle_unlabeled"}
 
 
 def of_each(methods: Iterable[str], artifact: str) -> dict[str, str]:

@@ -101,7 +101,8 @@ def train_denoiser(
     job = Job(initial_model, method, value, seed, training, objective, compute, f"train {method}")
     trained = run_job(job, checkpoints, sets, watch)
     model = DDPMPipeline(unet=trained.denoiser, scheduler=initial_model.scheduler)
-    return model, pd.DataFrame(trained.history), {**job.record(trained), "beta": beta}
+    manifest = {**job.record(trained), "beta": beta, "num_images": sets.counts}
+    return model, pd.DataFrame(trained.history), manifest
 
 
 def train_watched_denoiser(

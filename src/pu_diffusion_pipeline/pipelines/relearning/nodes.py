@@ -1,0 +1,71 @@
+"""Nodes of the relearning check."""
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from pu_diffusion_pipeline.diffusion.options import (
+    ComputeOptions,
+    ObjectiveOptions,
+    SamplingOptions,
+)
+from pu_diffusion_pipeline.images.image_set import ImageSet
+from pu_diffusion_pipeline.metrics.options import EvaluationOptions
+from pu_diffusion_pipeline.metrics.registry import Record
+from pu_diffusion_pipeline.training.options import RelearningOptions, TrainingOptions
+
+if TYPE_CHECKING:
+    from diffusers import DDPMPipeline
+
+    from pu_diffusion_pipeline.metrics.judge import Judge
+    from pu_diffusion_pipeline.positive_unlabeled.classifier import SensitivityClassifier
+
+
+def relearn(
+    model: "DDPMPipeline",
+    unlabeled: ImageSet,
+    relearning: RelearningOptions,
+    training: TrainingOptions,
+    objective: ObjectiveOptions,
+    compute: ComputeOptions,
+    sampling: SamplingOptions,
+    seed: int,
+) -> ImageSet:
+    """Samples of the model while it is fine-tuned on U."""
+    from pu_diffusion_pipeline.training.relearning import relearn
+
+    return relearn(model, unlabeled, relearning, training, objective, compute, sampling, seed)
+
+
+def judge_relearning(
+    samples: ImageSet,
+    judge: "Judge",
+    evaluation: EvaluationOptions,
+    device: str,
+) -> pd.DataFrame:
+    """A row per step of the fine-tuning: the rate by the judge, with its interval."""
+    from pu_diffusion_pipeline.diffusion.compute import resolve_device
+    from pu_diffusion_pipeline.metrics.relearning import rates_by_the_judge
+
+    return rates_by_the_judge(samples, judge, evaluation.batch_size, resolve_device(device))
+
+
+def judge_relearning_by_sensitivity(
+    samples: ImageSet,
+    sensitivity: "SensitivityClassifier",
+    sensitivity_report: Record,
+    num_resamples: int,
+) -> pd.DataFrame:
+    """The same where no labels are; the rate is an estimate."""
+    from pu_diffusion_pipeline.metrics.relearning import rates_without_labels
+
+    return rates_without_labels(samples, sensitivity, sensitivity_report, num_resamples)
+
+
+def render_relearning(
+    relearning: pd.DataFrame, unsupervised_metrics: Record, benchmark: str
+) -> str:
+    """The page with the curve."""
+    from pu_diffusion_pipeline.reports.relearning import render_relearning
+
+    return render_relearning(benchmark, relearning, unsupervised_metrics)

@@ -1,0 +1,42 @@
+"""Nodes of the classifier of sensitivity."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from pu_diffusion_pipeline.images.image_set import ImageSet
+from pu_diffusion_pipeline.positive_unlabeled.options import ClassPriorOptions, SensitivityOptions
+
+if TYPE_CHECKING:
+    from pu_diffusion_pipeline.positive_unlabeled.classifier import SensitivityClassifier
+
+
+def fit_sensitivity(
+    unlabeled: ImageSet,
+    unlabeled_index: pd.DataFrame,
+    labeled_sensitive: ImageSet,
+    sensitivity: SensitivityOptions,
+    class_prior: ClassPriorOptions,
+) -> tuple["SensitivityClassifier", dict[str, object], pd.DataFrame]:
+    """The classifier, its report, and U in the order in which a person should look at it."""
+    from pu_diffusion_pipeline.positive_unlabeled.sensitivity import fit_sensitivity
+
+    positions = unlabeled_index["position"].to_numpy()
+    sets = (labeled_sensitive.images, unlabeled.images)
+    return fit_sensitivity(*sets, positions, sensitivity, class_prior)
+
+
+def render_review(
+    review_order: pd.DataFrame,
+    unlabeled: ImageSet,
+    unlabeled_index: pd.DataFrame,
+    raw_index: pd.DataFrame,
+    benchmark: str,
+) -> tuple[pd.DataFrame, str]:
+    """The list of U with paths and probabilities, and the page with the first images."""
+    from pu_diffusion_pipeline.reports.review import render_review, review_list
+
+    review = review_list(review_order, raw_index)
+    row = pd.Series(np.arange(len(unlabeled)), index=unlabeled_index["position"])
+    return review, render_review(benchmark, review, unlabeled.images, row)

@@ -1,0 +1,33 @@
+"""Fit the classifier of sensitivity to U and S; list the most suspicious images of U."""
+
+from kedro.pipeline import Node, Pipeline
+
+from pu_diffusion_pipeline.pipelines.sensitivity import nodes
+
+
+def create_pipeline() -> Pipeline:
+    """From U and S to `sensitivity`, its report and the order of review."""
+    node = Node(
+        nodes.fit_sensitivity,
+        [
+            *("unlabeled_images", "unlabeled_index", "labeled_sensitive_images"),
+            *("params:sensitivity", "params:class_prior"),
+        ],
+        ["sensitivity", "sensitivity_report", "review_order"],
+        name="fit_sensitivity",
+    )
+    return Pipeline([node])
+
+
+def create_review_pipeline() -> Pipeline:
+    """`review_list` and `review_page`, for a person who cleans U."""
+    node = Node(
+        nodes.render_review,
+        [
+            *("review_order", "unlabeled_images", "unlabeled_index", "raw_index"),
+            "params:benchmark",
+        ],
+        ["review_list", "review_page"],
+        name="render_review",
+    )
+    return Pipeline([node])
