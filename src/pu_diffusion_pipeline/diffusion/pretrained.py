@@ -56,11 +56,8 @@ def load_pretrained(
     from diffusers import DDPMScheduler
 
     folder = find_folder(name)
+    described, scheduler = _descriptions(folder, name)
     unet = _component(folder, "unet", name)
-    described = read_description(unet / "config.json", UNetDescription)
-    scheduler = read_description(
-        _component(folder, "scheduler", name) / "scheduler_config.json", SchedulerDescription
-    )
     asked = {
         "data.image_size": image_size,
         "data.channels": channels,
@@ -72,6 +69,21 @@ def load_pretrained(
     load_weights(denoiser, unet)
     refuse_nonfinite(denoiser, f"pretrained: {name}")
     return denoiser.eval(), DDPMScheduler(**scheduler.given)
+
+
+def describe_pretrained(name: str) -> dict[str, object]:
+    """What a published model is made for, by the names of the parameters.
+
+    Args:
+        name: as for `load_pretrained`.
+
+    Returns:
+        `data.image_size`, `data.channels`, `data.num_conditions` and `noise.*`.
+
+    Raises:
+        InvalidInput: it is missing, or no such pipeline.
+    """
+    return _made_for(*_descriptions(find_folder(name), name))
 
 
 def find_folder(name: str) -> Path:
@@ -120,6 +132,14 @@ def _component(folder: Path, part: str, name: str) -> Path:
             "expected an unconditional pipeline with diffusers.UNet2DModel, such as DDPMPipeline"
         )
     return folder / part if (folder / part).is_dir() else folder
+
+
+def _descriptions(folder: Path, name: str) -> tuple[UNetDescription, SchedulerDescription]:
+    unet, scheduler = (_component(folder, part, name) for part in ("unet", "scheduler"))
+    return (
+        read_description(unet / "config.json", UNetDescription),
+        read_description(scheduler / "scheduler_config.json", SchedulerDescription),
+    )
 
 
 def _made_for(unet: UNetDescription, scheduler: SchedulerDescription) -> dict[str, object]:

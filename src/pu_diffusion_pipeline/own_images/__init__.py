@@ -1,0 +1,1 @@
+"""`kedro add-images`: a benchmark of a user's own folder."""
