@@ -40,8 +40,10 @@ coverage: $(INSTALLED)  ## the tests with the coverage of src/ (slower on Python
 test-slow: $(INSTALLED)  ## the tests that take longer
 	$(BIN)/python -m pytest -m slow
 
-bench: $(INSTALLED)  ## speed and memory against plain diffusers (docs/benchmarks.md)
+bench: $(INSTALLED)  ## speed and memory (docs/benchmarks.md)
 	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python benchmarks/folders.py
+	$(BIN)/python benchmarks/sensitivity.py --speed 22000
 
 lint: $(INSTALLED)  ## style and types
 	$(BIN)/ruff check .

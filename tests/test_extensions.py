@@ -171,7 +171,11 @@ def follow(recipe: Recipe, project: Path) -> None:
         path.write_text(text.replace(there, new))
 
 
-@pytest.mark.parametrize("kind", RECIPES)
+QUICK = ("metric", "parameter", "method")
+KINDS = [pytest.param(kind, marks=() if kind in QUICK else pytest.mark.slow) for kind in RECIPES]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_recipe_touches_as_many_files_as_contributing_says_and_works(kind, tmp_path):
     recipe = RECIPES[kind]
     assert len(recipe.edits) == NUM_FILES[kind]

@@ -95,6 +95,7 @@ for number, (name, bomb) in enumerate(hostile.BOMBS.items()):
 """
 
 
+@pytest.mark.slow
 def test_bombs_are_refused_before_they_take_memory(tmp_path):
     paths = os.pathsep.join(filter(None, sys.path))
     done = subprocess.run(

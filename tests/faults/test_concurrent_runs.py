@@ -11,6 +11,7 @@ ROUNDS = int(os.environ.get("PU_FAULT_ROUNDS", "1"))
 FIRST = "--nodes=index_source,split_source,read_evaluation_images,initialize_denoiser"
 
 
+@pytest.mark.slow
 def test_two_identical_runs_of_the_first_nodes(empty, tmp_path):
     both = [start(empty, FIRST), start(empty, FIRST)]
     assert [one.end().code for one in both] == [0, 0]
