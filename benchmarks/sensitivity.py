@@ -59,7 +59,7 @@ def digits(seed: int) -> dict[str, np.ndarray]:
 def options(model: str, given: argparse.Namespace) -> SensitivityOptions:
     """By default those of the class prior in conf/base."""
     folds = given.folds if given.folds == "auto" else int(given.folds)
-    common = {"encoder": None, "num_components": 50, "num_resamples": 200}
+    common = {"encoder": None, "num_components": 50, "num_resamples": 200, "beta": "estimated"}
     return SensitivityOptions(
         model=model, folds=folds, repeats=given.repeats, num_epochs=given.epochs, **common
     )
