@@ -381,6 +381,7 @@ def test_pretraining_and_the_pretrained_row_need_their_parameters(tmp_path, run)
 # --- all runs of a benchmark ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_report_gathers_every_finished_run(finished_copy, run):
     run(finished_copy, seed=1)
     folder = finished_copy / "data/08_reporting/test/runs/default"

@@ -61,7 +61,8 @@ def test_features_are_those_of_the_network_on_normalised_images(imagenet):
         )
 
 
-@pytest.mark.parametrize("channels", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("channels", [1, 3])
 def test_it_is_fine_tuned_saved_and_read(imagenet, tmp_path, channels):
     images, classes = pictures(channels)
     judge = train_judge(images, classes, (0,), options(weights=imagenet, num_epochs=6), "cpu")
