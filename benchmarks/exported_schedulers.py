@@ -3,7 +3,7 @@
 python benchmarks/exported_schedulers.py [--images 500]
 
 Needs `kedro run` of the embedded digits first: it reads the PU model, the judge and the test
-images. The table of docs/export.md is its output. About 20 minutes on one core.
+images. About 20 minutes on one core.
 """
 
 import argparse
