@@ -1,18 +1,12 @@
 """Nodes of the relearning check."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from pu_diffusion_pipeline.diffusion.options import (
-    ComputeOptions,
-    ObjectiveOptions,
-    SamplingOptions,
-)
 from pu_diffusion_pipeline.images.image_set import ImageSet
 from pu_diffusion_pipeline.metrics.options import EvaluationOptions
 from pu_diffusion_pipeline.metrics.registry import Record
-from pu_diffusion_pipeline.training.options import RelearningOptions, TrainingOptions
 
 if TYPE_CHECKING:
     from diffusers import DDPMPipeline
@@ -21,20 +15,11 @@ if TYPE_CHECKING:
     from pu_diffusion_pipeline.positive_unlabeled.classifier import SensitivityClassifier
 
 
-def relearn(
-    model: "DDPMPipeline",
-    unlabeled: ImageSet,
-    relearning: RelearningOptions,
-    training: TrainingOptions,
-    objective: ObjectiveOptions,
-    compute: ComputeOptions,
-    sampling: SamplingOptions,
-    seed: int,
-) -> ImageSet:
-    """Samples of the model while it is fine-tuned on U."""
+def relearn(model: "DDPMPipeline", unlabeled: ImageSet, **settings: Any) -> ImageSet:
+    """Samples of the model while it is fine-tuned on U; `settings` as `training` takes them."""
     from pu_diffusion_pipeline.training.relearning import relearn
 
-    return relearn(model, unlabeled, relearning, training, objective, compute, sampling, seed)
+    return relearn(model, unlabeled, **settings)
 
 
 def judge_relearning(

@@ -17,7 +17,11 @@ def create_pipeline(is_blind: bool = False) -> Pipeline:
         [
             Node(
                 nodes.relearn,
-                ["pu.model", "unlabeled_images", *(f"params:{name}" for name in SECTIONS)],
+                {
+                    "model": "pu.model",
+                    "unlabeled": "unlabeled_images",
+                    **{name: f"params:{name}" for name in SECTIONS},
+                },
                 "relearned_samples",
                 name="relearn",
             ),
