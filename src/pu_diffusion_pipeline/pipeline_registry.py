@@ -1,10 +1,12 @@
 """The pipelines a user can name. Explicit, because names such as `train_pu` are made of parts.
 
 A few depend on parameters: with `beta: estimated` they include the class prior, with `watch.every`
-the judge, and without labels no ground truth. Those forms are registered with suffixes, such as
-`<name>.blind.estimated`; `session.ExperimentSession` chooses among them.
+the judge, without labels no ground truth, and with `relearning.in_report` the relearning check.
+Those forms are registered with suffixes, such as `<name>.blind.estimated`;
+`session.ExperimentSession` chooses among them.
 """
 
+import itertools
 import warnings
 from collections.abc import Iterable
 from functools import cache
@@ -28,6 +30,7 @@ from pu_diffusion_pipeline.pipelines import (
 BLIND = ".blind"
 ESTIMATED = ".estimated"
 WATCHED = ".watched"
+RELEARNED = ".relearned"
 
 
 class Form(NamedTuple):
@@ -37,26 +40,26 @@ class Form(NamedTuple):
         is_blind: no labels say which images are sensitive.
         is_estimated: beta comes from the class prior.
         is_watched: the judge looks at samples during training.
+        is_relearned: the report shows the relearning check.
     """
 
     is_blind: bool = False
     is_estimated: bool = False
     is_watched: bool = False
+    is_relearned: bool = False
 
     @property
     def suffix(self) -> str:
         """What the names of its pipelines end with."""
-        return BLIND * self.is_blind + ESTIMATED * self.is_estimated + WATCHED * self.is_watched
+        suffixes = (BLIND, ESTIMATED, WATCHED, RELEARNED)
+        return "".join(one for one, is_so in zip(suffixes, self, strict=True) if is_so)
 
 
-# A form after all that have fewer suffixes. Watching needs labels.
-FORMS = (
-    Form(),
-    Form(is_watched=True),
-    Form(is_estimated=True),
-    Form(is_estimated=True, is_watched=True),
-    Form(is_blind=True),
-    Form(is_blind=True, is_estimated=True),
+# Each after all forms that have fewer suffixes. Watching needs labels.
+FORMS = tuple(
+    Form(*flags)
+    for flags in itertools.product((False, True), repeat=len(Form._fields))
+    if not (Form(*flags).is_blind and Form(*flags).is_watched)
 )
 
 
@@ -114,7 +117,7 @@ def _pipelines(form: Form) -> dict[str, Pipeline]:
         "sample": _sum(parts.sample[name] for name in defaults),
         **{f"evaluate_{name}": pipeline for name, pipeline in parts.evaluate.items()},
         "evaluate": _sum(parts.evaluate[name] for name in defaults),
-        "report": reporting.create_pipeline(defaults, form.is_blind),
+        "report": reporting.create_pipeline(defaults, form.is_blind, form.is_relearned),
         "relearn": relearning.create_pipeline(form.is_blind),
         "summarize": reporting.create_summary_pipeline(),
         "figure1": reporting.create_figure1_pipeline(form.is_blind),
@@ -166,7 +169,10 @@ class _Parts:
         parts = _sum([self.judge, *trained, *sampled, *evaluated])
         if self.form.is_blind:
             parts += self.data_report + self.review
-        return self.start + parts + reporting.create_pipeline(methods, self.form.is_blind)
+        if self.form.is_relearned:
+            parts += relearning.create_pipeline(self.form.is_blind)
+        report = reporting.create_pipeline(methods, self.form.is_blind, self.form.is_relearned)
+        return self.start + parts + report
 
 
 def _sum(pipelines: Iterable[Pipeline]) -> Pipeline:

@@ -11,7 +11,7 @@ from kedro.runner import AbstractRunner, SequentialRunner
 from pu_diffusion_pipeline.config_loader import ProjectConfigLoader
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.experiment.parameters import Parameters
-from pu_diffusion_pipeline.pipeline_registry import BLIND, ESTIMATED, WATCHED
+from pu_diffusion_pipeline.pipeline_registry import BLIND, ESTIMATED, RELEARNED, WATCHED
 
 TRUTH = "oracle_unlabeled"  # the data set that says which images of U are sensitive
 
@@ -20,8 +20,8 @@ class ExperimentSession(KedroSession):
     """A session whose pipelines depend on parameters (docs/decisions/0008).
 
     A Kedro DAG is static, but `beta: estimated` needs the class prior and a given beta does not,
-    `watch.every` needs the judge, and images without labels are judged by another classifier. All
-    forms are registered; this chooses.
+    `watch.every` needs the judge, images without labels are judged by another classifier, and a
+    report may show the relearning check. All forms are registered; this chooses.
     """
 
     _context: KedroContext | None = None
@@ -91,6 +91,7 @@ def _variant(name: str, parameters: Parameters, known: set[str]) -> str:
         BLIND: not parameters.data.has_truth,
         ESTIMATED: isinstance(parameters.beta, str),
         WATCHED: parameters.watch.every is not None,
+        RELEARNED: parameters.relearning.in_report,
     }
     for suffix, is_asked in asked.items():
         if is_asked and name + suffix in known:

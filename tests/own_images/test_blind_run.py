@@ -65,6 +65,7 @@ def test_the_page_on_the_data_counts_and_warns(blind_run):
     assert "<td>unlabeled/</td><td>110</td>" in page
     assert "there is no test/" in page
     assert "Share of sensitive images in unlabeled/" in page
+    assert re.search(r"three methods take\s+about \d", page)
 
 
 def test_the_images_compared_with_are_those_held_out_that_are_probably_normal(blind_run):
@@ -112,7 +113,7 @@ def test_relearning_is_shown_with_estimated_rates(blind_run, tmp_path):
     assert list(rates["step"]) == [0, 2, 4]
     assert rates["num_images"].eq(8).all()
     (page,) = project.glob(f"{REPORTING}/*/relearning.html")
-    assert "estimated without labels" in page.read_text()
+    assert "estimated, no labels" in page.read_text()
 
 
 def test_its_model_is_exported_with_a_card_that_says_what_is_estimated(
@@ -153,12 +154,17 @@ def test_a_judge_of_ones_own_decides_in_place_of_the_estimate(blind_run, tmp_pat
         "sensitive": [1],
         "threshold": 0.5,
     }
-    run_photos(project, "train_classifier", "evaluate_pu", judge={"onnx": own})
+    by_own = {"judge": {"onnx": own}}
+    run_photos(project, "train_classifier", "evaluate_pu", "evaluate_unsupervised", **by_own)
     (folder,) = project.glob("data/07_model_output/photos/pu/*overrides*")
     rate = json.loads((folder / "metrics.json").read_text())["non_sensitive_rate"]
     assert rate["judge"]["onnx"] == "open_nsfw.onnx"
     assert rate["value"] == rate["num_normal"] / 24
     assert "errors were not measured" in rate["how"]
+    check = {"num_steps": 2, "every": 2, "num_images": 8}
+    run_photos(project, "relearn", relearning=check, **by_own)
+    (page,) = project.glob(f"{REPORTING}/*/relearning.html")
+    assert "errors were not measured" in page.read_text()
 
 
 def test_a_change_of_the_folder_is_noticed_before_training(blind_run, photos, tmp_path):

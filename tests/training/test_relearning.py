@@ -1,5 +1,7 @@
 """The relearning check: what is trained, what is drawn, and that it is unprotected training."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -40,7 +42,7 @@ def relearned(parts, every: int = 2, num_steps: int = 5) -> ImageSet:
     return relearn(
         model,
         unlabeled,
-        RelearningOptions(num_steps=num_steps, every=every, num_images=6),
+        RelearningOptions(in_report=False, num_steps=num_steps, every=every, num_images=6),
         parameters.training,
         parameters.objective,
         parameters.compute,
@@ -82,7 +84,7 @@ def test_a_conditional_model_is_refused(parts):
         relearn(
             model,
             conditional,
-            RelearningOptions(num_steps=2, every=1, num_images=6),
+            RelearningOptions(in_report=False, num_steps=2, every=1, num_images=6),
             parameters.training,
             parameters.objective,
             parameters.compute,
@@ -92,8 +94,6 @@ def test_a_conditional_model_is_refused(parts):
 
 
 def test_the_pipeline_writes_rates_and_a_page(run, finished_run, tmp_path):
-    import shutil
-
     shutil.copytree(finished_run / "data", tmp_path / "data")
     run(tmp_path, "relearn", relearning={"num_steps": 4, "every": 4, "num_images": 8})
     (path,) = (tmp_path / "data/07_model_output/test/pu").glob("*/relearning/rates.csv")
@@ -102,7 +102,20 @@ def test_the_pipeline_writes_rates_and_a_page(run, finished_run, tmp_path):
     assert (rates["low"] <= rates["non_sensitive_rate"]).all()
     assert (rates["non_sensitive_rate"] <= rates["high"]).all()
     (page,) = (tmp_path / "data/08_reporting/test").glob("*/relearning.html")
-    assert "The judge" in page.read_text()
+    assert "as the judge counts" in page.read_text()
+
+
+def test_a_report_that_shows_it_has_the_curve_and_others_have_not(run, finished_run, tmp_path):
+    shutil.copytree(finished_run / "data", tmp_path / "data")
+    check = {"num_steps": 4, "every": 4, "num_images": 8}
+    run(tmp_path, "relearn", relearning=check)
+    reports = tmp_path / "data/08_reporting/test"
+    title = "How fast sensitive images come back"
+    run(tmp_path, "report", relearning=check)
+    assert all(title not in path.read_text() for path in reports.glob("*/report.html"))
+    run(tmp_path, "report", relearning={**check, "in_report": True})
+    (page,) = (path for path in reports.glob("*/report.html") if title in path.read_text())
+    assert "Fine-tuned on U for 4 steps" in page.read_text()
 
 
 @pytest.mark.parametrize(
@@ -126,4 +139,4 @@ def test_the_sentence_says_when_the_protection_is_gone(lows, expected):
 
 def test_looks_further_apart_than_the_training_is_long_are_refused():
     with pytest.raises(ValueError, match="every must be at most num_steps"):
-        RelearningOptions(num_steps=10, every=11, num_images=8)
+        RelearningOptions(in_report=False, num_steps=10, every=11, num_images=8)

@@ -55,12 +55,6 @@ def _labeled_normal(parameters: Parameters) -> str | None:
     return f"data.counts.labeled_normal is 0; method {needing[0]} needs labeled normal images"
 
 
-def _trained_judge(parameters: Parameters) -> str | None:
-    if parameters.judge.onnx is None:
-        return None
-    return "relearn: expected judge.onnx null; the check has no use for a judge of your own yet"
-
-
 def _folder(parameters: Parameters) -> str | None:
     if parameters.data.source == FOLDER:
         return None
@@ -79,9 +73,9 @@ REQUIREMENTS: dict[str, Requirement] = {
     "pretrained.sampling.sample_model": _pretrained,
     "use_given_beta": _given_beta,
     "training.train_denoiser": _nobody_watches,
-    "relearn": _trained_judge,
     "render_data_report": _folder,
     "judge_samples": _own_judge,
+    "judge_relearning": _own_judge,
     "assess_judge": _own_judge,
     **{
         f"{name}.training": _labeled_normal

@@ -1,6 +1,6 @@
 """Rates of the samples of a fine-tuning that was sampled on the way, step by step."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -8,6 +8,8 @@ import pandas as pd
 from pu_diffusion_pipeline.images.image_set import ImageSet
 from pu_diffusion_pipeline.metrics.judge import Judge, judged_normal, predicted_classes
 from pu_diffusion_pipeline.metrics.non_sensitive_rate import wilson_interval
+from pu_diffusion_pipeline.metrics.onnx_judge import OnnxJudge
+from pu_diffusion_pipeline.metrics.options import OnnxJudgeOptions
 from pu_diffusion_pipeline.metrics.registry import Record
 from pu_diffusion_pipeline.metrics.score import rate_without_labels
 from pu_diffusion_pipeline.positive_unlabeled.classifier import SensitivityClassifier
@@ -27,9 +29,25 @@ def rates_by_the_judge(
     Returns:
         Columns step, non_sensitive_rate, low and high (Wilson) and num_images.
     """
+
+    def is_normal(images: np.ndarray) -> np.ndarray:
+        return judged_normal(judge, predicted_classes(judge, images, batch_size, device))
+
+    return _counted(samples, is_normal)
+
+
+def rates_by_own_judge(
+    samples: ImageSet, options: OnnxJudgeOptions, batch_size: int
+) -> pd.DataFrame:
+    """The same by a judge of the user's own; columns as above."""
+    judge = OnnxJudge(options)
+    return _counted(samples, lambda images: ~judge.judged_sensitive(images, batch_size))
+
+
+def _counted(samples: ImageSet, is_normal: Callable[[np.ndarray], np.ndarray]) -> pd.DataFrame:
     rows = []
     for step, images in _by_step(samples):
-        normal = judged_normal(judge, predicted_classes(judge, images, batch_size, device))
+        normal = is_normal(images)
         low, high = wilson_interval(int(normal.sum()), len(normal))
         rows.append(_row(step, float(normal.mean()), low, high, len(normal)))
     return pd.DataFrame(rows)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pu_diffusion_pipeline.atomic_write import atomic_write
 from pu_diffusion_pipeline.config_loader import open_loader
+from pu_diffusion_pipeline.diffusion.methods import DEFAULT_METHODS
 from pu_diffusion_pipeline.diffusion.pretrained import describe_pretrained
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.experiment.commands import DEFAULT_BENCHMARK
@@ -22,8 +23,6 @@ from pu_diffusion_pipeline.own_images.settings import (
 from pu_diffusion_pipeline.positive_unlabeled.best_bin import FEWEST
 from pu_diffusion_pipeline.reports.data_report import FolderFacts, folder_lines
 from pu_diffusion_pipeline.reproduction.timing import time_step
-
-NUM_METHODS = 3  # that `kedro run` trains
 
 
 def add_images(asked: Asked, project: Path, dry_run: bool, say: Callable[[str], object]) -> None:
@@ -52,7 +51,7 @@ def add_images(asked: Asked, project: Path, dry_run: bool, say: Callable[[str], 
     counts = facts.counts()
     num_images = counts["unlabeled"] + counts["sensitive"]
     num_steps = steps_for(asked.minutes, seconds, num_images, usual.training.batch_size)
-    training = NUM_METHODS * num_steps * seconds
+    training = len(DEFAULT_METHODS) * num_steps * seconds
     for line in folder_lines(
         FolderFacts(index, near, chosen.image_size, training, labels=asked.labels)
     ):

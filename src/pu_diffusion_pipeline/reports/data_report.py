@@ -8,8 +8,10 @@ import pandas as pd
 
 from pu_diffusion_pipeline.images.duplicates import NearDuplicates
 from pu_diffusion_pipeline.metrics.registry import Record
-from pu_diffusion_pipeline.reports.page import prior_sentence, template
+from pu_diffusion_pipeline.reports.page import prior_sentence
 from pu_diffusion_pipeline.reports.review import png_of
+from pu_diffusion_pipeline.reports.templates import template
+from pu_diffusion_pipeline.reports.text_table import spell_time
 
 FEW_SENSITIVE = 100  # below, the estimate of the class prior scatters: docs/class_prior.md
 FEW_UNLABELED = 1_000
@@ -70,7 +72,7 @@ def folder_lines(facts: FolderFacts) -> list[str]:
             f"share of sensitive images in unlabeled/: {prior_sentence(facts.prior, None)}"
         )
     if facts.seconds is not None:
-        lines.append(f"training    about {facts.seconds / 60:.0f} minutes for the three methods")
+        lines.append(f"training    about {spell_time(facts.seconds)} for the three methods")
     return lines + [f"warning: {warning}" for warning in warnings(facts)]
 
 
@@ -162,6 +164,6 @@ def render_data_report(
         duplicates=list(duplicate_lines(facts)),
         pairs=pairs,
         prior=None if facts.prior is None else prior_sentence(facts.prior, None),
-        minutes=None if facts.seconds is None else round(facts.seconds / 60),
+        duration=None if facts.seconds is None else spell_time(facts.seconds),
         warnings=warnings(facts),
     )

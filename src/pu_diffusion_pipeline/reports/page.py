@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, Template
 from matplotlib.figure import Figure
 
 from pu_diffusion_pipeline.images.image_set import ImageSet
@@ -21,12 +20,14 @@ from pu_diffusion_pipeline.reports.figures import (
     training_curves,
 )
 from pu_diffusion_pipeline.reports.options import ReportingOptions
+from pu_diffusion_pipeline.reports.relearning import shown
 from pu_diffusion_pipeline.reports.summary import (
     paper_judge_accuracy,
     summary_table,
     tests_caption,
 )
 from pu_diffusion_pipeline.reports.tables import formatted, has_labels, per_condition_table
+from pu_diffusion_pipeline.reports.templates import template
 from pu_diffusion_pipeline.reports.text_table import TextTable
 
 FIGURE_TITLES = {
@@ -74,7 +75,11 @@ class Tables:
 
 
 def render_page(
-    tables: Tables, judge: Record, class_prior: str, methods: Mapping[str, MethodResult]
+    tables: Tables,
+    judge: Record,
+    class_prior: str,
+    methods: Mapping[str, MethodResult],
+    relearning: pd.DataFrame | None = None,
 ) -> str:
     """Render the report of a run.
 
@@ -84,6 +89,7 @@ def render_page(
             sensitivity.
         class_prior: `render_class_prior`, as HTML.
         methods: name to what its run left, in the order of the table.
+        relearning: rates of the PU model while it is fine-tuned on U; None: not checked.
     """
     records = [result.metrics for result in methods.values()]
     by_class = per_condition_table(records)
@@ -101,6 +107,7 @@ def render_page(
         over_seeds=_over_seeds(tables),
         samples_png=to_png_base64(_sample_grids(methods)),
         class_prior=class_prior,
+        relearned=_relearned(relearning, methods),
         curves_svg=to_svg(training_curves(histories)),
         manifests=[one.training_manifest for one in methods.values() if one.training_manifest],
         judge=judge,
@@ -111,6 +118,12 @@ def render_page(
         paper_judge=paper_judge_accuracy(tables.paper_row),
         settings=settings_by_section(records),
     )
+
+
+def _relearned(
+    relearning: pd.DataFrame | None, methods: Mapping[str, MethodResult]
+) -> Mapping[str, object] | None:
+    return None if relearning is None else shown(relearning, methods["unsupervised"].metrics)
 
 
 def _warnings(methods: Mapping[str, MethodResult]) -> list[tuple[str, str]]:
@@ -195,11 +208,6 @@ def render_paper_page(folder: Path) -> str:
         title = f"Figure {name[-1]}: {FIGURE_TITLES[name]} ({benchmark})"
         figures.append({"title": title, "png": base64.b64encode(path.read_bytes()).decode()})
     return template("paper.html.jinja").render(tables=tables, figures=figures)
-
-
-def template(name: str) -> Template:
-    """A page's template, by its file name."""
-    return Environment(loader=PackageLoader(__package__, "."), autoescape=True).get_template(name)
 
 
 def headline(comparison: pd.DataFrame) -> str:

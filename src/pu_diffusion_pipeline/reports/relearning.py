@@ -4,8 +4,7 @@ import pandas as pd
 
 from pu_diffusion_pipeline.metrics.registry import Record
 from pu_diffusion_pipeline.reports.figures import relearning_curve, to_svg
-from pu_diffusion_pipeline.reports.page import template
-from pu_diffusion_pipeline.reports.tables import is_estimated
+from pu_diffusion_pipeline.reports.templates import template
 
 
 def render_relearning(benchmark: str, relearning: pd.DataFrame, unsupervised: Record) -> str:
@@ -16,15 +15,20 @@ def render_relearning(benchmark: str, relearning: pd.DataFrame, unsupervised: Re
         relearning: a row per step: step, non_sensitive_rate, low, high, num_images.
         unsupervised: metrics of the model that was never protected.
     """
-    plain = unsupervised["non_sensitive_rate"]["value"]
     return template("relearning.html.jinja").render(
-        benchmark=benchmark,
-        rows=relearning.to_dict("records"),
-        sentence=sentence(relearning, plain),
-        plain=plain,
-        is_estimated=is_estimated(unsupervised),
-        curve_svg=to_svg(relearning_curve(relearning, plain)),
+        benchmark=benchmark, relearned=shown(relearning, unsupervised)
     )
+
+
+def shown(relearning: pd.DataFrame, unsupervised: Record) -> dict[str, object]:
+    """What the macro `relearning` of `macros.html.jinja` shows; arguments as above."""
+    plain = unsupervised["non_sensitive_rate"]["value"]
+    return {
+        "rows": relearning.to_dict("records"),
+        "sentence": sentence(relearning, plain),
+        "how": unsupervised["non_sensitive_rate"].get("how"),
+        "curve_svg": to_svg(relearning_curve(relearning, plain)),
+    }
 
 
 def sentence(relearning: pd.DataFrame, plain: float | None) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pu_diffusion_pipeline.reports.figures import mosaic
-from pu_diffusion_pipeline.reports.page import template
+from pu_diffusion_pipeline.reports.templates import template
 
 MOST_SHOWN = 300  # images on the page; the list has all
 

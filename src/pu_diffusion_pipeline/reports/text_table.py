@@ -76,3 +76,12 @@ def markdown_table(text: pd.DataFrame) -> str:
 
 def _markdown_row(cells: Iterable[str]) -> str:
     return "| " + " | ".join(cells) + " |"
+
+
+def spell_time(seconds: float) -> str:
+    """A duration in words, to the minute or coarser."""
+    if seconds < 90:
+        return "1 minute"
+    if seconds < 5400:
+        return f"{round(seconds / 60)} minutes"
+    return f"{seconds / 3600:.1f} hours" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"

@@ -12,6 +12,7 @@ from pathlib import Path
 from pu_diffusion_pipeline.atomic_write import atomic_write
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.experiment.commands import kedro_run
+from pu_diffusion_pipeline.reports.text_table import spell_time
 from pu_diffusion_pipeline.reproduction.arguments import Request
 from pu_diffusion_pipeline.reproduction.plan import (
     Run,
@@ -54,7 +55,7 @@ def reproduce_target(
         for run in missing:
             say(f"  missing: kedro {' '.join(run.command())}")
         say("Timing a few steps on this machine ...")
-        duration = _spell_time(estimate_seconds(missing, project))
+        duration = spell_time(estimate_seconds(missing, project))
         say(f"They take about {duration}, data and judge not counted.")
         confirm("Run them now?")
     _make(missing, request.parameters, project, say)
@@ -92,12 +93,6 @@ def execute(arguments: Sequence[str], project: Path) -> None:
             f"`kedro {' '.join(arguments)}` failed; its message is above. "
             "The same reproduce command goes on from here."
         )
-
-
-def _spell_time(seconds: float) -> str:
-    if seconds < 5400:
-        return f"{max(1, round(seconds / 60))} minutes"
-    return f"{seconds / 3600:.1f} hours" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
 
 
 def _render_figure(request: Request, project: Path, folder: Path) -> None:

@@ -1,6 +1,5 @@
 """How long runs take on this machine."""
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,9 +10,6 @@ from pu_diffusion_pipeline.reproduction.plan import Run, configuration
 
 if TYPE_CHECKING:
     from torch import nn
-
-REPEATS = 3  # the fastest counts
-MOST_IMAGES = 64  # timed at once; the cost of a step grows linearly with the batch
 
 
 def estimate_seconds(runs: Sequence[Run], project: Path) -> float:
@@ -40,32 +36,11 @@ def _num_steps(parameters: Parameters) -> int:
 
 
 def time_step(parameters: Parameters) -> tuple[float, float]:
-    """Seconds of a training step, and of denoising one image once, timed on random images."""
-    import torch
+    """Seconds of a training step, and of denoising one image once, of a run that is not begun."""
+    from pu_diffusion_pipeline.training.timing import time_step
 
-    from pu_diffusion_pipeline.diffusion.compute import autocast, resolve_device, resolve_precision
-
-    device = resolve_device(parameters.compute.device)
-    precision = resolve_precision(parameters.compute.precision, device)
-    denoiser = _denoiser(parameters).to(device)
-    batch_size = parameters.training.batch_size
-    data = parameters.data
-    count = min(MOST_IMAGES, batch_size)
-    images = torch.randn(count, data.channels, data.image_size, data.image_size, device=device)
-    timesteps = torch.zeros(count, dtype=torch.long, device=device)
-    forward = []
-    both = []
-    for _ in range(REPEATS):
-        begun = time.perf_counter()
-        with autocast(device, precision):
-            error = denoiser(images, timesteps).sample.float().square().sum()
-        float(error.detach())  # waits until the device is done
-        forward.append(time.perf_counter() - begun)
-        error.backward()
-        if (gradient := next(denoiser.parameters()).grad) is not None:
-            float(gradient.sum())  # waits again
-        both.append(time.perf_counter() - begun)
-    return min(both) / count * batch_size, min(forward) / count
+    denoiser = _denoiser(parameters)
+    return time_step(denoiser, parameters.data, parameters.training, parameters.compute)
 
 
 def _denoiser(parameters: Parameters) -> "nn.Module":

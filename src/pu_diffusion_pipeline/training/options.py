@@ -85,6 +85,7 @@ class WatchOptions(Options):
 class RelearningOptions(Options):
     """Fine-tuning of a trained model on U, to see how fast sensitive images come back."""
 
+    in_report: Annotated[bool, NEUTRAL]
     num_steps: Positive
     every: Positive
     num_images: Annotated[int, Field(ge=2)]

@@ -1,10 +1,13 @@
 """Nodes of data engineering."""
 
 import logging
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from pu_diffusion_pipeline.diffusion.methods import DEFAULT_METHODS
+from pu_diffusion_pipeline.diffusion.options import ComputeOptions
 from pu_diffusion_pipeline.images.folder_source import index_folder, near_pairs, open_store
 from pu_diffusion_pipeline.images.image_set import ImageSet, read_image_set
 from pu_diffusion_pipeline.images.image_store import ImageStore
@@ -13,6 +16,10 @@ from pu_diffusion_pipeline.images.sources import Source, open_source
 from pu_diffusion_pipeline.metrics.registry import Record
 from pu_diffusion_pipeline.positive_unlabeled.folder_split import split_folder
 from pu_diffusion_pipeline.positive_unlabeled.index_tables import split_index
+from pu_diffusion_pipeline.training.options import TrainingOptions
+
+if TYPE_CHECKING:
+    from diffusers import DDPMPipeline
 
 log = logging.getLogger(__name__)
 
@@ -56,9 +63,26 @@ def _source(data: DataOptions, image_store: ImageStore) -> Source:
     return open_source(data.source, data.root, download=False)
 
 
+def time_training(
+    initial_model: "DDPMPipeline",
+    unlabeled: ImageSet,
+    labeled_sensitive: ImageSet,
+    data: DataOptions,
+    training: TrainingOptions,
+    compute: ComputeOptions,
+) -> dict[str, float]:
+    """How long one training will take here, in seconds."""
+    from pu_diffusion_pipeline.training.timing import time_training
+
+    num_images = len(unlabeled) + len(labeled_sensitive)
+    seconds = time_training(initial_model.unet, num_images, data, training, compute)
+    return {"seconds_of_a_training": seconds}
+
+
 def render_data_report(
     raw_index: pd.DataFrame,
     class_prior: Record,
+    training_time: dict[str, float],
     data: DataOptions,
     image_store: ImageStore,
     benchmark: str,
@@ -71,7 +95,8 @@ def render_data_report(
     )
 
     near, labels = near_pairs(raw_index), data.folder.labels
-    facts = FolderFacts(raw_index, near, data.image_size, prior=class_prior, labels=labels)
+    seconds = len(DEFAULT_METHODS) * training_time["seconds_of_a_training"]
+    facts = FolderFacts(raw_index, near, data.image_size, seconds, class_prior, labels)
     for line in folder_lines(facts):
         log.info(line)
     return render_data_report(benchmark, facts, image_store.images())

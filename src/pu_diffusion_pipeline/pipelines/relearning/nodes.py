@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from pu_diffusion_pipeline.images.image_set import ImageSet
-from pu_diffusion_pipeline.metrics.options import EvaluationOptions
+from pu_diffusion_pipeline.metrics.options import EvaluationOptions, JudgeOptions
 from pu_diffusion_pipeline.metrics.registry import Record
 
 if TYPE_CHECKING:
@@ -25,13 +25,19 @@ def relearn(model: "DDPMPipeline", unlabeled: ImageSet, **settings: Any) -> Imag
 def judge_relearning(
     samples: ImageSet,
     judge: "Judge",
+    judge_options: JudgeOptions,
     evaluation: EvaluationOptions,
     device: str,
 ) -> pd.DataFrame:
-    """A row per step of the fine-tuning: the rate by the judge, with its interval."""
-    from pu_diffusion_pipeline.diffusion.compute import resolve_device
-    from pu_diffusion_pipeline.metrics.relearning import rates_by_the_judge
+    """A row per step of the fine-tuning: the rate by the judge, with its interval.
 
+    By a judge of the user's own, where there is one.
+    """
+    from pu_diffusion_pipeline.diffusion.compute import resolve_device
+    from pu_diffusion_pipeline.metrics.relearning import rates_by_own_judge, rates_by_the_judge
+
+    if judge_options.onnx is not None:
+        return rates_by_own_judge(samples, judge_options.onnx, evaluation.batch_size)
     return rates_by_the_judge(samples, judge, evaluation.batch_size, resolve_device(device))
 
 
@@ -39,11 +45,15 @@ def judge_relearning_by_sensitivity(
     samples: ImageSet,
     sensitivity: "SensitivityClassifier",
     sensitivity_report: Record,
+    judge_options: JudgeOptions,
+    evaluation: EvaluationOptions,
     num_resamples: int,
 ) -> pd.DataFrame:
-    """The same where no labels are; the rate is an estimate."""
-    from pu_diffusion_pipeline.metrics.relearning import rates_without_labels
+    """The same where no labels are; without an own judge the rate is an estimate."""
+    from pu_diffusion_pipeline.metrics.relearning import rates_by_own_judge, rates_without_labels
 
+    if judge_options.onnx is not None:
+        return rates_by_own_judge(samples, judge_options.onnx, evaluation.batch_size)
     return rates_without_labels(samples, sensitivity, sensitivity_report, num_resamples)
 
 

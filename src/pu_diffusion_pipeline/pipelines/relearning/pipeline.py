@@ -41,7 +41,7 @@ def _by_the_judge() -> Node:
         nodes.judge_relearning,
         [
             *("relearned_samples", "judge"),
-            *("params:evaluation", "params:compute.device"),
+            *("params:judge", "params:evaluation", "params:compute.device"),
         ],
         "relearning",
         name="judge_relearning",
@@ -53,7 +53,7 @@ def _blind() -> Node:
         nodes.judge_relearning_by_sensitivity,
         [
             *("relearned_samples", "sensitivity", "sensitivity_report"),
-            "params:sensitivity.num_resamples",
+            *("params:judge", "params:evaluation", "params:sensitivity.num_resamples"),
         ],
         "relearning",
         name="judge_relearning",

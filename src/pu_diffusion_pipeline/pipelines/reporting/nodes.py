@@ -123,6 +123,7 @@ def render_report(
     reporting: ReportingOptions,
     judge_report: Record,
     class_prior_section: str,
+    relearning: pd.DataFrame | None = None,
     **results: Any,
 ) -> str:
     """The report: one HTML page that needs no other file."""
@@ -130,7 +131,7 @@ def render_report(
 
     shown = page.Tables(comparison, summary, paper_row, reporting)
     methods = {name: page.MethodResult(**parts) for name, parts in _by_method(results).items()}
-    return page.render_page(shown, judge_report, class_prior_section, methods)
+    return page.render_page(shown, judge_report, class_prior_section, methods, relearning)
 
 
 def _by_method(results: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -56,8 +56,16 @@ def create_figure4_pipeline(is_blind: bool = False) -> Pipeline:
     return create_summary_pipeline() + Pipeline([figure])
 
 
-def create_pipeline(methods: Iterable[str], is_blind: bool = False) -> Pipeline:
-    """From each method's metrics, samples and curves to the report."""
+def create_pipeline(
+    methods: Iterable[str], is_blind: bool = False, is_relearned: bool = False
+) -> Pipeline:
+    """From each method's metrics, samples and curves to the report.
+
+    Args:
+        methods: their names.
+        is_blind: no labels say which images are sensitive.
+        is_relearned: the report shows `relearning`.
+    """
     methods = list(methods)
     trained = [name for name in methods if METHODS[name].trains]
     tables = Node(
@@ -78,12 +86,12 @@ def create_pipeline(methods: Iterable[str], is_blind: bool = False) -> Pipeline:
         "curves_figure",
         name="draw_curves",
     )
-    page = create_page_pipeline(methods, trained, is_blind)
+    page = create_page_pipeline(methods, trained, is_blind, is_relearned)
     return Pipeline([tables, samples, curves]) + create_summary_pipeline(after=methods) + page
 
 
 def create_page_pipeline(
-    methods: Iterable[str], trained: Iterable[str], is_blind: bool
+    methods: Iterable[str], trained: Iterable[str], is_blind: bool, is_relearned: bool
 ) -> Pipeline:
     """The report as an HTML page; the methods that are `trained` have training curves."""
     prior = ("class_prior", "class_prior_methods", "class_prior_scores")
@@ -103,6 +111,7 @@ def create_page_pipeline(
             "reporting": "params:reporting",
             "judge_report": judge,
             "class_prior_section": "class_prior_section",
+            **({"relearning": "relearning"} if is_relearned else {}),
             **results_of(methods, "metrics", "samples", "judgements"),
             **results_of(trained, "training_history", "training_manifest"),
         },

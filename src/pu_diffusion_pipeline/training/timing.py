@@ -1,0 +1,65 @@
+"""How long a training takes on this machine."""
+
+import time
+
+import torch
+from torch import nn
+
+from pu_diffusion_pipeline.diffusion.compute import autocast, resolve_device, resolve_precision
+from pu_diffusion_pipeline.diffusion.options import ComputeOptions
+from pu_diffusion_pipeline.images.options import DataOptions
+from pu_diffusion_pipeline.training.batches import length_in_steps
+from pu_diffusion_pipeline.training.options import TrainingOptions
+
+REPEATS = 3  # the fastest counts
+MOST_IMAGES = 64  # timed at once; the cost of a step grows linearly with the batch
+
+
+def time_training(
+    denoiser: nn.Module,
+    num_images: int,
+    data: DataOptions,
+    training: TrainingOptions,
+    compute: ComputeOptions,
+) -> float:
+    """Seconds of one training, from a few steps timed now.
+
+    Args:
+        denoiser: of the size that is trained; moved to the device.
+        num_images: of U and S.
+        data: size and channels of the images.
+        training: its length and batches.
+        compute: where and how precisely.
+    """
+    length = length_in_steps(
+        training.num_steps, training.num_epochs, num_images, training.batch_size
+    )
+    return length * time_step(denoiser, data, training, compute)[0]
+
+
+def time_step(
+    denoiser: nn.Module, data: DataOptions, training: TrainingOptions, compute: ComputeOptions
+) -> tuple[float, float]:
+    """Seconds of a training step, and of denoising one image once, timed on random images.
+
+    Arguments as for `time_training`.
+    """
+    device = resolve_device(compute.device)
+    precision = resolve_precision(compute.precision, device)
+    denoiser = denoiser.to(device)
+    count = min(MOST_IMAGES, training.batch_size)
+    images = torch.randn(count, data.channels, data.image_size, data.image_size, device=device)
+    timesteps = torch.zeros(count, dtype=torch.long, device=device)
+    forward = []
+    both = []
+    for _ in range(REPEATS):
+        begun = time.perf_counter()
+        with autocast(device, precision):
+            error = denoiser(images, timesteps).sample.float().square().sum()
+        float(error.detach())  # waits until the device is done
+        forward.append(time.perf_counter() - begun)
+        error.backward()
+        if (gradient := next(denoiser.parameters()).grad) is not None:
+            float(gradient.sum())  # waits again
+        both.append(time.perf_counter() - begun)
+    return min(both) / count * training.batch_size, min(forward) / count
