@@ -47,6 +47,17 @@ def test_a_refusal_gives_the_figures_and_what_it_proposes_fits(monkeypatch):
     assert f"write at most {largest}" in refusal(batch_size=largest + 10)
 
 
+def test_a_training_that_fits_says_what_it_needs(monkeypatch, caplog):
+    with_free(monkeypatch, 10**9)
+    with caplog.at_level("INFO", logger=memory.__name__):
+        check(batch_size=16)
+    assert re.fullmatch(
+        r"Memory: about [\d.]+ MB for batches of 16 \([\d.]+ MB, and [\d.]+ MB for each image "
+        r"computed at once\); 1\.0 GB are free",
+        caplog.messages[-1],
+    )
+
+
 def test_a_training_is_refused_before_its_first_step(monkeypatch):
     with_free(monkeypatch, 10**5)
     job = tiny_training.job()

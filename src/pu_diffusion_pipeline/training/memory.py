@@ -6,6 +6,7 @@ device, where tensors have shapes and no values, and tells what it keeps.
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from pu_diffusion_pipeline.training.draws import BatchDraws
     from pu_diffusion_pipeline.training.loop import Learner
     from pu_diffusion_pipeline.training.options import TrainingOptions
+
+log = logging.getLogger(__name__)
 
 FLOAT = torch.float32.itemsize
 COUNTED = 2  # images of the counting pass; what it keeps grows with their number
@@ -69,6 +72,8 @@ class MemoryNeed(NamedTuple):
 def refuse_too_large(learner: Learner, draws: BatchDraws, options: TrainingOptions) -> None:
     """Refuse a training that does not fit, and wait for the other processes' answer.
 
+    What it needs is logged before its first step.
+
     Weights and random streams stay as they are. On mps nothing is refused: torch does not say how
     much memory is free there.
 
@@ -84,6 +89,8 @@ def refuse_too_large(learner: Learner, draws: BatchDraws, options: TrainingOptio
     needed = need.total(options.batch_size, options.micro_batches)
     if needed > free:
         raise InvalidInput(_refusal(need, needed, free, options, learner.accelerator.device.type))
+    if learner.is_first:
+        log.info(_need_in_words(need, needed, free, options))
     learner.accelerator.wait_for_everyone()  # the first step of another one would count as taken
 
 
@@ -153,6 +160,15 @@ def _images_share(draws: BatchDraws) -> float:
     used = sum(sizes[name] for name in (unlabeled, labeled) if name in draws.used)
     on_top = 1 / LABELED_NORMAL_SHARE if normal in draws.used else 0
     return used / (sizes[unlabeled] + sizes[labeled]) + on_top
+
+
+def _need_in_words(need: MemoryNeed, needed: int, free: int, options: TrainingOptions) -> str:
+    per_image = need.per_image + need.per_computed_image
+    return (
+        f"Memory: about {in_words(needed)} for batches of {options.batch_size} "
+        f"({in_words(need.fixed)}, and {in_words(per_image)} for each image computed at once); "
+        f"{in_words(free)} are free"
+    )
 
 
 def _refusal(
