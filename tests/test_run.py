@@ -115,6 +115,22 @@ def test_a_rerun_does_not_train_again_and_gives_the_same_bytes(finished_copy, ru
     assert files(checkpoints) == states
 
 
+def test_an_evaluation_says_what_it_found_and_where(finished_copy, run, caplog, monkeypatch):
+    monkeypatch.chdir(finished_copy)
+    with caplog.at_level("INFO"):
+        run(finished_copy, "evaluate_pu")
+    metrics = json.loads((finished_copy / OUTPUT / "pu" / RUN / "metrics.json").read_text())
+    rate = metrics["non_sensitive_rate"]["value"]
+    assert any(line.startswith(f"pu: NSR {rate:.3f} (") for line in caplog.messages)
+    assert caplog.messages[-1].endswith(f"{OUTPUT}/pu/{RUN}/metrics.json")
+
+
+def test_a_run_with_nothing_left_to_do_says_so(finished_copy, session, caplog):
+    with caplog.at_level("INFO"), session(finished_copy) as opened:
+        opened.run(pipeline_names=["evaluate_pu"], only_missing_outputs=True)
+    assert caplog.messages[-1] == "Nothing to do: every output is there"
+
+
 def test_evaluation_alone_reruns_on_saved_samples(finished_copy, run):
     metrics = finished_copy / f"{OUTPUT}/pu/{RUN}/metrics.json"
     before, samples = metrics.read_text(), files(finished_copy / f"{OUTPUT}/pu/{RUN}/samples")

@@ -32,8 +32,9 @@ from pu_diffusion_pipeline.experiment.parameters import Parameters
 from pu_diffusion_pipeline.experiment.requirements import refuse_missing_device, refuse_unmet
 from pu_diffusion_pipeline.experiment.software import software
 
-# Data sets that a person opens in a browser.
+# Data sets that a person opens in a browser, and what they look at where a run has made none.
 PAGES = ("data_report", "review_page", "report", "relearning_page")
+RESULTS = ("metrics", "summary_markdown", "class_prior")
 
 log = logging.getLogger(__name__)
 
@@ -210,27 +211,38 @@ class NameNodes:
         self._begun += 1
         log.info("[%d/%d] %s", self._begun, self._total, node.name)
 
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """Say so if none was left (`--only-missing-outputs`)."""
+        if not self._begun:
+            log.info("Nothing to do: every output is there")
+
 
 class NamePages:
-    """Logs at the end of a run which pages it has written."""
+    """Logs at the end of a run which pages it has written; without any, which results."""
 
     @hook_impl
     def before_pipeline_run(self, catalog: DataCatalog) -> None:
         """Keep the catalog."""
         self._catalog = catalog
         self._pages: list[Path] = []
+        self._results: list[Path] = []
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str) -> None:
-        """Note a page."""
-        if dataset_name in PAGES and (path := _path(self._catalog, dataset_name)):
-            self._pages.append(path)
+        """Note a page or a result."""
+        kind = dataset_name.rpartition(".")[2]
+        for kinds, paths in ((PAGES, self._pages), (RESULTS, self._results)):
+            if kind in kinds and (path := _path(self._catalog, dataset_name)):
+                paths.append(path)
 
     @hook_impl
     def after_pipeline_run(self) -> None:
         """Name them."""
         for path in self._pages:
             log.info("Page: %s", _shown(path))
+        for path in [] if self._pages else self._results:
+            log.info("Result: %s", _shown(path))
 
 
 def _shown(path: Path) -> Path:

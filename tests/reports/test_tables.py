@@ -5,6 +5,7 @@ from pu_diffusion_pipeline.reports.tables import (
     comparison_markdown,
     comparison_table,
     formatted,
+    result_line,
     show_comparison,
 )
 
@@ -145,3 +146,11 @@ def test_terminal_shows_every_value_on_the_line_of_its_method(capsys):
     assert any("digits_even" in line for line in lines)
     for _, row in formatted(table).drop(columns=["training"]).iterrows():
         assert any(all(value in line for value in row) for line in lines)
+
+
+def test_the_line_of_a_result_has_the_main_metrics_and_says_what_is_estimated():
+    line = result_line(record("pu", 0.97))
+    assert line == "pu: NSR 0.970 (0.960 – 0.980), FD 12.35"
+    estimated = record("pu", 0.97, how="estimated, no labels")
+    assert "(0.960 – 0.980) (estimated, no labels), FD" in result_line(estimated)
+    assert result_line(record("pu", 0.97, extractor="inception")).endswith("FID 12.35")

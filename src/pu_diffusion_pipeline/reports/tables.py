@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from pu_diffusion_pipeline.metrics.estimated_rate import HOW
-from pu_diffusion_pipeline.metrics.registry import METRICS, Record, metric_values
-from pu_diffusion_pipeline.reports.text_table import markdown_table
+from pu_diffusion_pipeline.metrics.registry import METRICS, Record, main_metrics, metric_values
+from pu_diffusion_pipeline.reports.text_table import markdown_table, show_table
 
 # What must be equal between runs of one table although no parameter names it.
 PROTOCOL = (
@@ -158,20 +158,21 @@ def comparison_markdown(table: pd.DataFrame, by_class: pd.DataFrame | None = Non
 
 def show_comparison(table: pd.DataFrame, title: str) -> None:
     """Print the formatted table to the terminal."""
-    import rich
-    from rich.console import Console
-    from rich.table import Table
-
     text = formatted(table).drop(columns=["training"])
-    shown = Table(title=f"{title}: higher non-sensitive rate and lower distances are better")
-    for column in text.columns:
-        shown.add_column(column, justify="left" if column == "method" else "right", no_wrap=True)
-    for row in text.itertuples(index=False):
-        shown.add_row(*row)
-    console = rich.get_console()
-    if not console.is_terminal:  # in a file or a pipe there is room
-        console = Console(file=console.file, width=max(console.width, 140))
-    console.print(shown, soft_wrap=True)
+    show_table(text, f"{title}: higher non-sensitive rate and lower distances are better")
+
+
+def result_line(record: Record) -> str:
+    """The main metrics of a method's samples: `pu: NSR 0.947 (0.936 – 0.956), FD 41.84`."""
+    values = metric_values(record, counts=False)
+    low, high = (METRICS["nsr"].text(values[end]) for end in ("nsr_low", "nsr_high"))
+    after = {"nsr": f" ({low} – {high}){ESTIMATED * is_estimated(record)}"}
+    extractor = record["fidelity"]["extractor"]
+    said = [
+        f"{metric.symbol_on(extractor)} {metric.text(values[column])}{after.get(column, '')}"
+        for column, metric in main_metrics().items()
+    ]
+    return f"{record['method']}: {', '.join(said)}"
 
 
 def methods_table(methods: Mapping[str, float]) -> pd.DataFrame:

@@ -85,3 +85,20 @@ def spell_time(seconds: float) -> str:
     if seconds < 5400:
         return f"{round(seconds / 60)} minutes"
     return f"{seconds / 3600:.1f} hours" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
+
+
+def show_table(text: pd.DataFrame, title: str) -> None:
+    """Print a frame of text to the terminal; the first column is that of names."""
+    import rich
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(title=title)
+    for number, column in enumerate(text.columns):
+        shown.add_column(column, justify="right" if number else "left", no_wrap=True)
+    for row in text.itertuples(index=False):
+        shown.add_row(*row)
+    console = rich.get_console()
+    if not console.is_terminal:  # in a file or a pipe there is room
+        console = Console(file=console.file, width=max(console.width, 140))
+    console.print(shown, soft_wrap=True)

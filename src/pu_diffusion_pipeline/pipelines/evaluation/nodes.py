@@ -1,5 +1,6 @@
 """Nodes of evaluation."""
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from pu_diffusion_pipeline.metrics.fidelity import Features
     from pu_diffusion_pipeline.metrics.judge import Judge
     from pu_diffusion_pipeline.positive_unlabeled.classifier import SensitivityClassifier
+
+log = logging.getLogger(__name__)
 
 
 def judge_samples(
@@ -80,11 +83,10 @@ def score_samples(
     """Every metric of the samples, with what it was measured by and on."""
     from pu_diffusion_pipeline.metrics.score import score
 
-    training = samples.manifest["training"]
     measured = score(
         judgements, samples.conditions, features, reference_features, judge_report, evaluation
     )
-    return {"method": training["method"], **measured, "training": training}
+    return _record(samples, measured)
 
 
 def score_samples_by_sensitivity(
@@ -108,5 +110,14 @@ def score_samples_by_sensitivity(
     else:
         rate = rate_without_labels(samples.images, **estimated_by)
     measured = score_without_labels(rate, judgements, features, reference_features, evaluation)
+    return _record(samples, measured)
+
+
+def _record(samples: ImageSet, measured: dict[str, object]) -> dict[str, object]:
+    """What was measured, with the training of the samples; its main metrics go to the log."""
+    from pu_diffusion_pipeline.reports.tables import result_line
+
     training = samples.manifest["training"]
-    return {"method": training["method"], **measured, "training": training}
+    record = {"method": training["method"], **measured, "training": training}
+    log.info(result_line(record))
+    return record

@@ -17,7 +17,8 @@ from pu_diffusion_pipeline.metrics.registry import Record
 from pu_diffusion_pipeline.reports import tables
 from pu_diffusion_pipeline.reports.options import ReportingOptions
 from pu_diffusion_pipeline.reports.runs import baseline_of, over_beta, select_runs, summarize
-from pu_diffusion_pipeline.reports.summary import summary_markdown
+from pu_diffusion_pipeline.reports.summary import summary_markdown, summary_table
+from pu_diffusion_pipeline.reports.text_table import show_table
 
 if TYPE_CHECKING:  # Matplotlib is imported by the nodes that draw
     from matplotlib.figure import Figure
@@ -47,6 +48,7 @@ def summarize_runs(
     """Every finished run with these parameters, of any seed and beta, and means with tests."""
     runs, left_out = select_runs(all_metrics, comparable)
     summary = summarize(runs, reporting)
+    show_table(summary_table(summary, paper_row).rows, "All finished runs with these parameters")
     missing = missing_commands(runs, comparable)
     for command in missing:
         log.info("Missing for a full table: %s", command)
