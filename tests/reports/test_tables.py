@@ -1,7 +1,11 @@
+import io
+
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from pu_diffusion_pipeline.reports.tables import (
+    DISPENSABLE,
     comparison_markdown,
     comparison_table,
     formatted,
@@ -146,6 +150,20 @@ def test_terminal_shows_every_value_on_the_line_of_its_method(capsys):
     assert any("digits_even" in line for line in lines)
     for _, row in formatted(table).drop(columns=["training"]).iterrows():
         assert any(all(value in line for value in row) for line in lines)
+
+
+@pytest.mark.parametrize(("width", "num_left_out"), [(160, 0), (100, 3), (80, 4)])
+def test_a_narrow_terminal_shows_fewer_columns_and_cuts_no_value(width, num_left_out, monkeypatch):
+    console = Console(force_terminal=True, width=width, record=True, file=io.StringIO())
+    monkeypatch.setattr("rich.get_console", lambda: console)
+    show_comparison(comparison_table(records()), "digits_even")
+    shown = console.export_text()
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= width
+    (head,) = (line for line in shown.splitlines() if "method" in line)
+    assert sum(name not in head for name in DISPENSABLE) == num_left_out
+    assert all(name in head or name in shown.splitlines()[-1] for name in DISPENSABLE)
+    assert {"0.970", "12.35"} <= set(shown.split())
 
 
 def test_the_line_of_a_result_has_the_main_metrics_and_says_what_is_estimated():

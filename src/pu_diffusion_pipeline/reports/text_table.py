@@ -1,7 +1,7 @@
 """A table for readers: text cells, some of them bold, with a title and a caption."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -87,18 +87,39 @@ def spell_time(seconds: float) -> str:
     return f"{seconds / 3600:.1f} hours" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
 
 
-def show_table(text: pd.DataFrame, title: str) -> None:
-    """Print a frame of text to the terminal; the first column is that of names."""
+def show_table(text: pd.DataFrame, title: str, dispensable: Sequence[str] = ()) -> None:
+    """Print a frame of text to the terminal.
+
+    Args:
+        text: its first column has the names of the rows.
+        title: above the table.
+        dispensable: columns that are left out where the terminal is too narrow, the first ones
+            first. A line below names them.
+    """
     import rich
     from rich.console import Console
     from rich.table import Table
 
-    shown = Table(title=title)
-    for number, column in enumerate(text.columns):
-        shown.add_column(column, justify="right" if number else "left", no_wrap=True)
-    for row in text.itertuples(index=False):
-        shown.add_row(*row)
     console = rich.get_console()
     if not console.is_terminal:  # in a file or a pipe there is room
         console = Console(file=console.file, width=max(console.width, 140))
+    text = text.rename(columns=lambda column: column.replace(" (", "\n("))
+    fitting = _that_fit(text, console.width, dispensable)
+    left_out = [column for column in text.columns if column not in fitting.columns]
+    caption = f"left out for want of room: {', '.join(left_out)}" if left_out else None
+    shown = Table(title=title, caption=caption)
+    for number, column in enumerate(fitting.columns):
+        shown.add_column(column, justify="right" if number else "left", no_wrap=True)
+    for row in fitting.itertuples(index=False):
+        shown.add_row(*row)
     console.print(shown, soft_wrap=True)
+
+
+def _that_fit(text: pd.DataFrame, width: int, dispensable: Iterable[str]) -> pd.DataFrame:
+    """The columns that fit into a width, with frames and spaces."""
+    for column in (None, *dispensable):
+        text = text.drop(columns=[column], errors="ignore")
+        cells = [[*str(name).split("\n"), *text[name]] for name in text.columns]
+        if sum(max(map(len, lines)) + 3 for lines in cells) < width:
+            break
+    return text
