@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import rich
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,8 @@ def progress(title: str, total: int, shown: bool = True) -> Iterator[Reporter]:
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[status]}"),
+        # What is left of the line, cut where it is too long: the bar and the time stay whole.
+        TextColumn("{task.fields[status]}", table_column=Column(ratio=1, no_wrap=True)),
     )
-    with Progress(*columns, console=console) as bar:
+    with Progress(*columns, console=console, expand=True) as bar:
         yield Reporter(bar, title, total)

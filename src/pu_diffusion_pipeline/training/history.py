@@ -127,4 +127,4 @@ class ProgressLine(Observer):
         if row.get("step") == learner.step:
             named = " ".join(f"{name} {row[name]:.4g}" for name in SHOWN if name in row)
             speed = f"{row['images_per_second']:.0f} images/s"
-            self._reporter.update(learner.step, f"{named}  {speed}")
+            self._reporter.update(learner.step, f"{speed}, {named}")
