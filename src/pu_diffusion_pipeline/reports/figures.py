@@ -80,7 +80,8 @@ def image_panels(panels: Mapping[str, Panel], columns: int = 8) -> Figure:
         panels: title to images and which of them have a frame.
         columns: images in a row.
     """
-    size = (0.45 * columns * len(panels), 0.45 * columns + 0.4)
+    num_rows = max(-(-len(images) // columns) for images, _ in panels.values())
+    size = (0.45 * columns * len(panels), 0.45 * num_rows + 0.4)
     figure = Figure(figsize=size, layout="constrained")
     places = np.atleast_1d(figure.subplots(1, len(panels)))
     for axes, (title, (images, framed)) in zip(places, panels.items(), strict=True):
