@@ -14,6 +14,8 @@ from conftest import REPO
 from exports.conftest import refusal, typed
 from own_images.conftest import HIDDEN, NORMAL, run_photos
 from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.metrics.onnx_judge import OnnxJudge
+from pu_diffusion_pipeline.metrics.options import OnnxJudgeOptions
 from pu_diffusion_pipeline.positive_unlabeled.classifier import SensitivityClassifier
 from test_notebooks import num_pictures
 
@@ -161,6 +163,10 @@ def test_a_judge_of_ones_own_decides_in_place_of_the_estimate(blind_run, tmp_pat
     assert rate["judge"]["onnx"] == "open_nsfw.onnx"
     assert rate["value"] == rate["num_normal"] / 24
     assert "errors were not measured" in rate["how"]
+    judgements = pd.read_csv(folder / "judgements.csv")
+    drawn = np.load(next(folder.parent.glob("*/samples/images.npy")))
+    probability = OnnxJudge(OnnxJudgeOptions(**own)).probabilities(drawn, 8)
+    np.testing.assert_allclose(judgements["probability"], probability, atol=1e-6)
     check = {"num_steps": 2, "every": 2, "num_images": 8}
     run_photos(project, "relearn", relearning=check, **by_own)
     (page,) = project.glob(f"{REPORTING}/*/relearning.html")
