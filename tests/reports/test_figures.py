@@ -14,7 +14,6 @@ from pu_diffusion_pipeline.reports.figures import (
     image_panels,
     mosaic,
     sample_panels,
-    to_png_base64,
     to_svg,
     training_curves,
 )
@@ -163,18 +162,7 @@ def test_svg_is_an_element_without_the_header_of_a_file():
     assert text.rstrip().endswith("</svg>")
 
 
-def test_png_has_the_size_of_the_figure():
-    content = base64.b64decode(to_png_base64(small_figure(), dpi=50))
-    picture = Image.open(io.BytesIO(content))
-    assert picture.format == "PNG"
-    assert picture.size == (100, 50)
-
-
 def test_interactive_grids_hold_the_same_pictures():
-    import base64
-    import io
-
-    from PIL import Image
 
     from pu_diffusion_pipeline.reports.interactive import interactive_panels
 

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pu_diffusion_pipeline.images.image_set import ImageSet
 from pu_diffusion_pipeline.reports.options import ReportingOptions
 from pu_diffusion_pipeline.reports.page import (
     MethodResult,
+    Pictures,
     Tables,
     headline,
     prior_sentence,
@@ -89,16 +89,12 @@ PAIRED = ReportingOptions(significance="paired", level=0.05)
 
 def result(method: str, settings=None, per_condition=None, **manifest) -> MethodResult:
     usual = {"benchmark": "digits_even", "seed": 0, "data.counts.test": 500}
-    images = np.random.default_rng(0).integers(0, 256, (4, 1, 8, 8), dtype=np.uint8)
     return MethodResult(
         metrics={
             "method": method,
             "settings": usual if settings is None else settings,
             "per_condition": per_condition,
         },
-        samples=ImageSet(images),
-        judgements=pd.DataFrame({"judged_sensitive": [True, False, False, False]}),
-        training_history=pd.DataFrame({"step": [1, 2], "unlabeled_negative": [5.0, 4.0]}),
         training_manifest={**MANIFEST, "method": method, **manifest},
     )
 
@@ -120,11 +116,18 @@ def class_prior(**changes) -> str:
     return render_class_prior(prior(**changes), estimators, scores, 1 / 11)
 
 
+def png() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def page(**changes) -> str:
     usual = {
         "tables": Tables(comparison(), pd.DataFrame({"n": [1, 1, 1]}), None, PAIRED),
         "judge": JUDGE,
         "class_prior": class_prior(),
+        "pictures": Pictures({"png": png()}, {"svg": b"<?xml version='1.0'?><svg></svg>"}),
         "methods": results(),
     }
     return render_page(**{**usual, **changes})
@@ -232,7 +235,7 @@ def test_a_page_outside_a_repository_says_so():
 
 def test_a_method_that_does_not_train_has_samples_and_no_row_of_training():
     plain = result("pretrained")
-    plain = MethodResult(plain.metrics, plain.samples, plain.judgements)
+    plain = MethodResult(plain.metrics)
     text = Reader(page(methods={"pretrained": plain, **results()})).text
     assert "pretrained 700" not in text
     assert "supervised 700" in text

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import AbstractDataset
 
 from pu_diffusion_pipeline.atomic_write import atomic_write
 from pu_diffusion_pipeline.datasets.previews import ImagePreview
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class FigureDataset(AbstractDataset["Figure", None]):
-    """Saves a figure; it cannot be loaded.
+class FigureDataset(AbstractDataset["Figure", dict[str, bytes]]):
+    """Saves a figure, and loads its pictures: a picture does not hold its figure.
 
     Args:
         filepath: of the picture; for each format its suffix is replaced.
@@ -37,13 +37,9 @@ class FigureDataset(AbstractDataset["Figure", None]):
         self._dpi = dpi
         self.metadata = metadata
 
-    def load(self) -> None:
-        """Not possible: a picture does not hold its figure.
-
-        Raises:
-            DatasetError: always.
-        """
-        raise DatasetError(f"{self.filepath} holds pictures of a figure, which cannot be loaded")
+    def load(self) -> dict[str, bytes]:
+        """Format to the content of its file."""
+        return {kind: self._file(kind).read_bytes() for kind in self._formats}
 
     def save(self, data: "Figure") -> None:
         """Write the figure in each format, or leave the old files."""

@@ -1,6 +1,5 @@
 """Matplotlib figures: grids of images with the sensitive ones framed, curves."""
 
-import base64
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -218,15 +217,12 @@ def to_svg(figure: Figure) -> str:
     """The figure as an SVG element for HTML."""
     buffer = io.StringIO()
     write_figure(figure, buffer, "svg")
-    text = buffer.getvalue()
+    return svg_element(buffer.getvalue())
+
+
+def svg_element(text: str) -> str:
+    """An SVG file's element, for HTML."""
     return text[text.index("<svg") :]
-
-
-def to_png_base64(figure: Figure, dpi: int = 140) -> str:
-    """The figure as base64 text of a PNG."""
-    buffer = io.BytesIO()
-    write_figure(figure, buffer, "png", dpi)
-    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def relearning_curve(relearning: pd.DataFrame, plain: float | None) -> Figure:

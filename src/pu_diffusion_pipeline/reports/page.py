@@ -6,19 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from matplotlib.figure import Figure
 
-from pu_diffusion_pipeline.images.image_set import ImageSet
 from pu_diffusion_pipeline.metrics.registry import Record, value_at
 from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores
-from pu_diffusion_pipeline.reports.figures import (
-    image_panels,
-    ratio_figure,
-    sample_panels,
-    to_png_base64,
-    to_svg,
-    training_curves,
-)
+from pu_diffusion_pipeline.reports.figures import ratio_figure, svg_element, to_svg
 from pu_diffusion_pipeline.reports.options import ReportingOptions
 from pu_diffusion_pipeline.reports.relearning import shown
 from pu_diffusion_pipeline.reports.summary import (
@@ -44,17 +35,26 @@ class MethodResult:
 
     Attributes:
         metrics: the record of `score_samples`.
-        samples: the generated images.
-        judgements: a row per sample, with `judged_sensitive`.
-        training_history: risks over the steps; None for a method that does not train.
         training_manifest: what the training was made with; None for a method that does not train.
+        relearning: rates of the model while it is fine-tuned on U; None: not checked.
     """
 
     metrics: Record
-    samples: ImageSet
-    judgements: pd.DataFrame
-    training_history: pd.DataFrame | None = None
     training_manifest: Record | None = None
+    relearning: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The figures of the page, as they were saved: format to content.
+
+    Attributes:
+        samples: grids of the methods' samples.
+        curves: the training curves.
+    """
+
+    samples: Mapping[str, bytes]
+    curves: Mapping[str, bytes]
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ def render_page(
     tables: Tables,
     judge: Record,
     class_prior: str,
+    pictures: Pictures,
     methods: Mapping[str, MethodResult],
-    relearning: pd.DataFrame | None = None,
 ) -> str:
     """Render the report of a run.
 
@@ -88,16 +88,11 @@ def render_page(
         judge: what `assess_judge` returned; without labels, the report on the classifier of
             sensitivity.
         class_prior: `render_class_prior`, as HTML.
+        pictures: the figures.
         methods: name to what its run left, in the order of the table.
-        relearning: rates of the PU model while it is fine-tuned on U; None: not checked.
     """
     records = [result.metrics for result in methods.values()]
     by_class = per_condition_table(records)
-    histories = {
-        name: result.training_history
-        for name, result in methods.items()
-        if result.training_history is not None
-    }
     return template("page.html.jinja").render(
         benchmark=records[0]["settings"]["benchmark"],
         headline=headline(tables.comparison),
@@ -105,10 +100,10 @@ def render_page(
         extractor=tables.comparison["extractor"].iloc[0],
         by_class=None if by_class is None else TextTable(by_class),
         over_seeds=_over_seeds(tables),
-        samples_png=to_png_base64(_sample_grids(methods)),
+        samples_png=base64.b64encode(pictures.samples["png"]).decode(),
         class_prior=class_prior,
-        relearned=_relearned(relearning, methods),
-        curves_svg=to_svg(training_curves(histories)),
+        relearned=_relearned(methods),
+        curves_svg=svg_element(pictures.curves["svg"].decode()),
         manifests=[one.training_manifest for one in methods.values() if one.training_manifest],
         judge=judge,
         warnings=_warnings(methods),
@@ -120,9 +115,8 @@ def render_page(
     )
 
 
-def _relearned(
-    relearning: pd.DataFrame | None, methods: Mapping[str, MethodResult]
-) -> Mapping[str, object] | None:
+def _relearned(methods: Mapping[str, MethodResult]) -> Mapping[str, object] | None:
+    relearning = methods["pu"].relearning if "pu" in methods else None
     return None if relearning is None else shown(relearning, methods["unsupervised"].metrics)
 
 
@@ -146,14 +140,6 @@ def _over_seeds(tables: Tables) -> TextTable | None:
         return None
     table = summary_table(tables.summary, tables.paper_row)
     return TextTable(table.rows, table.bold, caption=tests_caption(tables.options))
-
-
-def _sample_grids(methods: Mapping[str, MethodResult]) -> Figure:
-    judged = {
-        name: (result.samples.images, result.judgements["judged_sensitive"].to_numpy())
-        for name, result in methods.items()
-    }
-    return image_panels(sample_panels(judged), columns=10)
 
 
 def settings_by_section(records: list[Record]) -> dict[str, dict[str, object]]:

@@ -1,7 +1,7 @@
 """Nodes of reporting.
 
 Inputs that exist once per method come as keywords: `<method>` where a node needs one artifact of
-each method, `<method>__<artifact>` where it needs several.
+each method, `<method>__<artifact>` where it needs several; `pictures__<name>` is a figure.
 """
 
 import logging
@@ -126,15 +126,16 @@ def render_report(
     reporting: ReportingOptions,
     judge_report: Record,
     class_prior_section: str,
-    relearning: pd.DataFrame | None = None,
     **results: Any,
 ) -> str:
     """The report: one HTML page that needs no other file."""
     from pu_diffusion_pipeline.reports import page
 
     shown = page.Tables(comparison, summary, paper_row, reporting)
-    methods = {name: page.MethodResult(**parts) for name, parts in _by_method(results).items()}
-    return page.render_page(shown, judge_report, class_prior_section, methods, relearning)
+    parts = _by_method(results)
+    pictures = page.Pictures(**parts.pop("pictures"))
+    methods = {name: page.MethodResult(**given) for name, given in parts.items()}
+    return page.render_page(shown, judge_report, class_prior_section, pictures, methods)
 
 
 def _by_method(results: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
