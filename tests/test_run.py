@@ -128,7 +128,7 @@ def test_an_evaluation_says_what_it_found_and_where(finished_copy, run, caplog, 
 def test_a_run_with_nothing_left_to_do_says_so(finished_copy, session, caplog):
     with caplog.at_level("INFO"), session(finished_copy) as opened:
         opened.run(pipeline_names=["evaluate_pu"], only_missing_outputs=True)
-    assert caplog.messages[-1] == "Nothing to do: every output is there"
+    assert caplog.messages[-1] == "Nothing to do: every output already exists"
 
 
 def test_evaluation_alone_reruns_on_saved_samples(finished_copy, run):

@@ -30,6 +30,13 @@ def chosen(name: str, **params) -> str:
         ),
         ("sample_pu", {"beta": "estimated", "watch": {"every": 2}}, "sample_pu"),
         ("__default__", {"beta": "estimated"}, "__default__.estimated"),
+        ("report", {"relearning": {"in_report": True}}, "report.relearned"),
+        ("train_pu", {"relearning": {"in_report": True}}, "train_pu"),
+        (
+            "__default__",
+            {"beta": "upper", "relearning": {"in_report": True}},
+            "__default__.estimated.relearned",
+        ),
     ],
 )
 def test_the_form_of_a_pipeline_follows_from_the_parameters(name, params, expected):
@@ -49,6 +56,12 @@ def test_the_whole_run_estimates_the_class_prior_for_its_report():
     assert "estimate_class_prior" in names("__default__")
 
 
+def test_the_relearning_check_comes_with_the_run_whose_report_shows_it():
+    for name in ("__default__", "__default__.blind.estimated"):
+        assert "relearn" not in names(name)
+        assert {"relearn", "render_report_with_relearning"} <= names(f"{name}.relearned")
+
+
 def test_every_form_is_registered_once():
     for name, pipeline in pipelines.items():
         twins = [key for key, other in pipelines.items() if set(other.nodes) == set(pipeline.nodes)]
@@ -56,17 +69,23 @@ def test_every_form_is_registered_once():
 
 
 @pytest.mark.parametrize(
-    ("params", "message"),
+    ("pipeline", "params", "message"),
     [
-        ({"beta": "estimated"}, r"beta is estimated.*\.estimated"),
-        ({"watch": {"every": 2}}, r"watch\.every is set.*\.watched"),
+        ("train_pu", {"beta": "estimated"}, r"beta is estimated.*\.estimated"),
+        ("train_pu", {"watch": {"every": 2}}, r"watch\.every is set.*\.watched"),
+        ("__default__", {"relearning": {"in_report": True}}, r"in_report is set.*\.relearned"),
     ],
 )
-def test_a_plain_kedro_session_is_told_which_form_to_run(tmp_path, params, message):
+def test_a_plain_kedro_session_is_told_which_form_to_run(tmp_path, pipeline, params, message):
     with (
         KedroSession.create(
             tmp_path, conf_source=str(REPO / "conf"), env="test", runtime_params=params
         ) as session,
         pytest.raises(InvalidInput, match=message),
     ):
-        session.run(pipeline_names=["train_pu"])
+        session.run(pipeline_names=[pipeline])
+
+
+def test_relearning_of_a_conditional_model_is_refused_before_any_training(tmp_path, run):
+    with pytest.raises(InvalidInput, match=r"expected data\.num_conditions null"):
+        run(tmp_path, env="digits_conditional", relearning={"in_report": True})

@@ -141,7 +141,8 @@ class Provenance:
         if dataset_name not in self._claims:
             return
         claim = self._claims[dataset_name]
-        forget(claim.path, self._artifact(dataset_name))
+        for artifact in self._artifacts(dataset_name):
+            forget(claim.path, artifact)
         is_record = isinstance(self._catalog.get(dataset_name), RecordDataset)
         record = data if is_record else getattr(data, "manifest", None)
         if record is not None:
@@ -153,7 +154,8 @@ class Provenance:
         """Note its digest; after the node's last one, let others in."""
         if dataset_name not in self._claims:
             return
-        remember(self._claims[dataset_name].path, self._artifact(dataset_name))
+        for artifact in self._artifacts(dataset_name):
+            remember(self._claims[dataset_name].path, artifact)
         self._unsaved[node.name].discard(dataset_name)
         if not self._unsaved[node.name]:
             self._unlock(node.name)
@@ -179,10 +181,11 @@ class Provenance:
     def _claimed(self, names: Iterable[str]) -> list[str]:
         return [name for name in names if name in self._claims]
 
-    def _artifact(self, name: str) -> Path:
+    def _artifacts(self, name: str) -> list[Path]:
+        """The files or folders of a data set: one, but for a figure."""
         path = _path(self._catalog, name)
         assert path is not None
-        return path
+        return getattr(self._catalog.get(name), "files", None) or [path]
 
     def _read_by(self, name: str) -> Iterator[tuple[str, Path, Path]]:
         """Name, file of the claim and path of what a data set reads."""
@@ -193,7 +196,8 @@ class Provenance:
             for path in dataset.files():
                 yield f"{path.parts[-3]}.metrics", path.with_name(f"metrics{SUFFIX}"), path
         elif name in self._claims and not isinstance(dataset, WorkFolderDataset):
-            yield name, self._claims[name].path, self._artifact(name)
+            for artifact in self._artifacts(name):
+                yield name, self._claims[name].path, artifact
 
 
 class NameNodes:
@@ -215,26 +219,30 @@ class NameNodes:
     def after_pipeline_run(self) -> None:
         """Say so if none was left (`--only-missing-outputs`)."""
         if not self._begun:
-            log.info("Nothing to do: every output is there")
+            log.info("Nothing to do: every output already exists")
 
 
 class NamePages:
     """Logs at the end of a run which pages it has written; without any, which results."""
 
     @hook_impl
-    def before_pipeline_run(self, catalog: DataCatalog) -> None:
-        """Keep the catalog."""
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Keep the catalog, and what nobody in the run needs further."""
         self._catalog = catalog
+        self._final = pipeline.outputs()
         self._pages: list[Path] = []
         self._results: list[Path] = []
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str) -> None:
         """Note a page or a result."""
-        kind = dataset_name.rpartition(".")[2]
-        for kinds, paths in ((PAGES, self._pages), (RESULTS, self._results)):
-            if kind in kinds and (path := _path(self._catalog, dataset_name)):
-                paths.append(path)
+        path = _path(self._catalog, dataset_name)
+        if path is None:
+            return
+        if dataset_name in PAGES:
+            self._pages.append(path)
+        elif dataset_name in self._final and dataset_name.rpartition(".")[2] in RESULTS:
+            self._results.append(path)
 
     @hook_impl
     def after_pipeline_run(self) -> None:

@@ -55,7 +55,7 @@ class Form(NamedTuple):
         return "".join(one for one, is_so in zip(suffixes, self, strict=True) if is_so)
 
 
-# Each after all forms that have fewer suffixes. Watching needs labels.
+# Each after those whose suffixes are some of its own. Watching needs labels.
 FORMS = tuple(
     Form(*flags)
     for flags in itertools.product((False, True), repeat=len(Form._fields))

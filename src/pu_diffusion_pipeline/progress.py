@@ -54,3 +54,14 @@ def progress(title: str, total: int, shown: bool = True) -> Iterator[Reporter]:
     )
     with Progress(*columns, console=console, expand=True) as bar:
         yield Reporter(bar, title, total)
+
+
+def spell_time(seconds: float) -> str:
+    """A duration in words, to the minute or coarser."""
+    if seconds < 60:
+        return "less than a minute"
+    if seconds < 90:
+        return "1 minute"
+    if seconds < 5400:
+        return f"{round(seconds / 60)} minutes"
+    return f"{seconds / 3600:.1f} hours" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"

@@ -42,7 +42,10 @@ def artifacts() -> list[Artifact]:
 
 
 def files_of(path: Path) -> list[Path]:
-    return sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
+    if path.is_dir():
+        return sorted(one for one in path.rglob("*") if one.is_file())
+    pictures = [path.with_suffix(".svg")] if path.suffix == ".png" else []  # of one figure
+    return [path, *pictures]
 
 
 def cut(path: Path) -> None:

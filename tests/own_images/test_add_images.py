@@ -24,7 +24,9 @@ def project(tmp_path, monkeypatch) -> Path:
 @pytest.fixture
 def quick(monkeypatch):
     """No timing."""
-    monkeypatch.setattr("pu_diffusion_pipeline.own_images.command.time_step", lambda _: (0.1, 0.01))
+    monkeypatch.setattr(
+        "pu_diffusion_pipeline.own_images.command.step_of_a_run", lambda _: (0.1, 0.01)
+    )
 
 
 def test_it_says_what_it_found_and_the_next_commands(added):

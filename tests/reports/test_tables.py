@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from pu_diffusion_pipeline.reports.summary import show_summary
 from pu_diffusion_pipeline.reports.tables import (
     DISPENSABLE,
     comparison_markdown,
@@ -172,3 +173,19 @@ def test_the_line_of_a_result_has_the_main_metrics_and_says_what_is_estimated():
     estimated = record("pu", 0.97, how="estimated, no labels")
     assert "(0.960 – 0.980) (estimated, no labels), FD" in result_line(estimated)
     assert result_line(record("pu", 0.97, extractor="inception")).endswith("FID 12.35")
+
+
+@pytest.mark.parametrize("width", [70, 80])
+def test_the_summary_fits_a_narrow_terminal(width, monkeypatch):
+    console = Console(force_terminal=True, width=width, record=True, file=io.StringIO())
+    monkeypatch.setattr("rich.get_console", lambda: console)
+    columns = {"method": ["unsupervised", "pu"], "beta": [None, 0.1], "gamma": None, "n": 3}
+    for metric in ("nsr", "distance"):
+        columns |= {f"{metric}_mean": [0.9, 0.95], f"{metric}_sd": 0.01, f"{metric}_p": None}
+        columns |= {f"{metric}_note": "0 common seeds, a paired test needs 2"}
+        columns |= {f"{metric}_bold": False}
+    show_summary(pd.DataFrame({**columns, "extractor": "judge", "gap_closed": None}), "mnist_even")
+    shown = console.export_text()
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= width
+    assert "0.950 ± 0.010" in shown

@@ -5,18 +5,22 @@ from collections import Counter
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pu_diffusion_pipeline.diffusion.denoiser import build_denoiser
 from pu_diffusion_pipeline.diffusion.noising import build_noise_scheduler, denoising_error
 from pu_diffusion_pipeline.diffusion.objectives import build_objective
+from pu_diffusion_pipeline.training.history import History
 from pu_diffusion_pipeline.training.loop import training_steps
 from pu_diffusion_pipeline.training.observers import Stopwatch, WeightAverage
 from tiny_training import TRAINED, parameters, prepared
 
 # What makes the processor wait until the device is done: values that are read, and shapes that
-# depend on values.
+# depend on values; as operations, and as methods that are none on the CPU.
 WAITS = {"_local_scalar_dense", "nonzero", "equal", "masked_select", "_unique2", "is_nonzero"}
+MASKED = {"index", "index_put_"}
+METHODS = {"cpu", "numpy", "tolist"}
 DEVICE = "cuda"  # tensors without values: no GPU is needed
 
 
@@ -33,30 +37,52 @@ class Waits(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         name = function.overloadpacket.__name__
-        masked = name == "index" and any(is_mask(one) for one in args[1])
+        masked = name in MASKED and any(is_mask(one) for one in args[1])
         self.found.update([name] if masked or name in WAITS else [])
+        return function(*args, **(kwargs or {}))
+
+
+class Copies(TorchFunctionMode):
+    """Counts the methods that bring a tensor to the processor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found = Counter()
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        name = getattr(function, "__name__", "")
+        self.found.update([name] if name in METHODS else [])
         return function(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize("method", TRAINED)
 def test_no_step_waits_for_the_device(method):
-    learner, draws, gradients = prepared(method)
-    observers = [WeightAverage(learner, 0.9), Stopwatch()]
+    options = {"num_steps": 100, "log_every": 50, "checkpoint_every": 50}
+    learner, draws, gradients = prepared(method, **options)
+    stopwatch = Stopwatch()
+    history = History(parameters(**options).training, stopwatch)
+    observers = [WeightAverage(learner, 0.9), stopwatch, history]
     steps = training_steps(learner, draws, gradients)
     measured = next(steps)  # the optimizer makes its moments
-    with Waits() as waits:
+    with Waits() as waits, Copies() as copies:
         for _ in range(3):
             for observer in observers:
                 observer.after_step(learner, measured)
             measured = next(steps)
     assert not waits.found
+    assert not copies.found
 
 
 def test_reading_a_value_is_noticed():
-    with Waits() as waits:
+    mask = torch.tensor([True, False, True])
+    with Waits() as waits, Copies() as copies:
         float(torch.ones(1))
-        torch.ones(3)[torch.tensor([True, False, True])]
-    assert waits.found == {"_local_scalar_dense": 1, "index": 1}
+        torch.ones(3)[mask]
+        torch.ones(3)[mask] = 0
+        torch.ones(3).cpu()
+        torch.ones(3).tolist()
+    assert waits.found == {"_local_scalar_dense": 1, "index": 1, "index_put_": 1}
+    assert copies.found == {"cpu": 1, "tolist": 1}
 
 
 @pytest.mark.parametrize("method", TRAINED)

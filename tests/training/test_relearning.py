@@ -102,7 +102,7 @@ def test_the_pipeline_writes_rates_and_a_page(run, finished_run, tmp_path):
     assert (rates["low"] <= rates["non_sensitive_rate"]).all()
     assert (rates["non_sensitive_rate"] <= rates["high"]).all()
     (page,) = (tmp_path / "data/08_reporting/test").glob("*/relearning.html")
-    assert "as the judge counts" in page.read_text()
+    assert "The judge counted the rates" in page.read_text()
 
 
 def test_a_report_that_shows_it_has_the_curve_and_others_have_not(run, finished_run, tmp_path):

@@ -53,11 +53,16 @@ class FigureDataset(AbstractDataset["Figure", dict[str, bytes]]):
         """The PNG, for kedro-viz."""
         return ImagePreview(base64.b64encode(self._file("png").read_bytes()).decode())
 
+    @property
+    def files(self) -> list[Path]:
+        """What it saves."""
+        return [self._file(kind) for kind in self._formats]
+
     def _file(self, kind: str) -> Path:
         return self.filepath.with_suffix(f".{kind}")
 
     def _exists(self) -> bool:
-        return all(self._file(kind).is_file() for kind in self._formats)
+        return all(path.is_file() for path in self.files)
 
     def _describe(self) -> dict[str, object]:
         return {"filepath": str(self.filepath), "formats": self._formats}

@@ -47,6 +47,21 @@ def _nobody_watches(parameters: Parameters) -> str | None:
     )
 
 
+def _unconditional(parameters: Parameters) -> str | None:
+    if parameters.data.num_conditions is None:
+        return None
+    return "the relearning check: expected data.num_conditions null, it needs unconditional models"
+
+
+def _nobody_relearns(parameters: Parameters) -> str | None:
+    if not parameters.relearning.in_report:
+        return None
+    return (
+        "relearning.in_report is set, but these pipelines leave the check out: add .relearned to "
+        "their names, or run them through `kedro run`, which does"
+    )
+
+
 def _labeled_normal(parameters: Parameters) -> str | None:
     counts = parameters.data.counts
     if counts is None or counts.labeled_normal:  # of a folder: the training refuses
@@ -73,6 +88,8 @@ REQUIREMENTS: dict[str, Requirement] = {
     "pretrained.sampling.sample_model": _pretrained,
     "use_given_beta": _given_beta,
     "training.train_denoiser": _nobody_watches,
+    "relearn": _unconditional,
+    "render_report": _nobody_relearns,
     "render_data_report": _folder,
     "judge_samples": _own_judge,
     "judge_relearning": _own_judge,

@@ -22,7 +22,7 @@ from pu_diffusion_pipeline.own_images.settings import (
 )
 from pu_diffusion_pipeline.positive_unlabeled.best_bin import FEWEST
 from pu_diffusion_pipeline.reports.data_report import FolderFacts, folder_lines
-from pu_diffusion_pipeline.reproduction.timing import time_step
+from pu_diffusion_pipeline.reproduction.timing import step_of_a_run
 
 
 def add_images(asked: Asked, project: Path, dry_run: bool, say: Callable[[str], object]) -> None:
@@ -115,7 +115,7 @@ def _seconds_per_step(conf: Path, asked: Asked, chosen: Chosen) -> float:
         settings["objective"] = {"error_space": chosen.noise["prediction_type"]}
     else:
         settings["denoiser"] = {"block_out_channels": chosen.block_out_channels}
-    return time_step(open_loader(conf, None, settings).final_parameters())[0]
+    return step_of_a_run(open_loader(conf, None, settings).final_parameters())[0]
 
 
 def _command(asked: Asked) -> str:

@@ -8,10 +8,10 @@ import pandas as pd
 
 from pu_diffusion_pipeline.images.duplicates import NearDuplicates
 from pu_diffusion_pipeline.metrics.registry import Record
+from pu_diffusion_pipeline.progress import spell_time
 from pu_diffusion_pipeline.reports.page import prior_sentence
 from pu_diffusion_pipeline.reports.review import png_of
 from pu_diffusion_pipeline.reports.templates import template
-from pu_diffusion_pipeline.reports.text_table import spell_time
 
 FEW_SENSITIVE = 100  # below, the estimate of the class prior scatters: docs/class_prior.md
 FEW_UNLABELED = 1_000
@@ -48,6 +48,12 @@ class FolderFacts:
     def unreadable(self) -> pd.DataFrame:
         """The files that are left out, each with its problem."""
         return self.index[self.index["problem"].notna()]
+
+    @property
+    def num_training(self) -> int:
+        """Images of U and S; a part of U may be held out of them."""
+        counts = self.counts()
+        return counts["unlabeled"] + counts["sensitive"]
 
     def counts(self) -> dict[str, int]:
         """Images by folder."""

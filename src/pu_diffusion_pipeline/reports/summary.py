@@ -8,7 +8,7 @@ import pandas as pd
 
 from pu_diffusion_pipeline.metrics.registry import Metric, main_metrics
 from pu_diffusion_pipeline.reports.options import ReportingOptions
-from pu_diffusion_pipeline.reports.text_table import TextTable
+from pu_diffusion_pipeline.reports.text_table import TextTable, show_table
 
 # Accuracy of the paper's judges on test images (Sec. 5.2), by the first word of the row's name.
 PAPER_JUDGES = {"mnist": 0.9846, "cifar10": 0.958, "stl10": 0.995, "celeba": 0.9845}
@@ -120,6 +120,13 @@ def summary_markdown(
         lines = [f"- {run}: {', '.join(reasons)}" for run, reasons in left_out.items()]
         parts += ["Runs made with other parameters, not in the table:", "\n".join(lines)]
     return "\n\n".join(parts) + "\n"
+
+
+def show_summary(summary: pd.DataFrame, paper_row: str | None) -> None:
+    """Print the summary's main metrics to the terminal; arguments as for `summary_table`."""
+    rows = summary_table(summary, paper_row).rows.replace(r"^n/a \(.*\)$", "n/a", regex=True)
+    dispensable = [name for name in rows.columns if name.startswith(("p ", "paper "))]
+    show_table(rows, "All finished runs with these parameters", dispensable)
 
 
 def tests_caption(options: ReportingOptions) -> str:

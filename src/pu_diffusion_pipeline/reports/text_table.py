@@ -78,15 +78,6 @@ def _markdown_row(cells: Iterable[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def spell_time(seconds: float) -> str:
-    """A duration in words, to the minute or coarser."""
-    if seconds < 90:
-        return "1 minute"
-    if seconds < 5400:
-        return f"{round(seconds / 60)} minutes"
-    return f"{seconds / 3600:.1f} hours" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
-
-
 def show_table(text: pd.DataFrame, title: str, dispensable: Sequence[str] = ()) -> None:
     """Print a frame of text to the terminal.
 
@@ -106,7 +97,7 @@ def show_table(text: pd.DataFrame, title: str, dispensable: Sequence[str] = ()) 
     text = text.rename(columns=lambda column: column.replace(" (", "\n("))
     fitting = _that_fit(text, console.width, dispensable)
     left_out = [column for column in text.columns if column not in fitting.columns]
-    caption = f"left out for want of room: {', '.join(left_out)}" if left_out else None
+    caption = f"not shown (terminal too narrow): {', '.join(left_out)}" if left_out else None
     shown = Table(title=title, caption=caption)
     for number, column in enumerate(fitting.columns):
         shown.add_column(column, justify="right" if number else "left", no_wrap=True)

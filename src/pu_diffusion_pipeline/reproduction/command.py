@@ -12,7 +12,7 @@ from pathlib import Path
 from pu_diffusion_pipeline.atomic_write import atomic_write
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.experiment.commands import kedro_run
-from pu_diffusion_pipeline.reports.text_table import spell_time
+from pu_diffusion_pipeline.progress import spell_time
 from pu_diffusion_pipeline.reproduction.arguments import Request
 from pu_diffusion_pipeline.reproduction.plan import (
     Run,

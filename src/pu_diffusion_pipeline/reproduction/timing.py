@@ -18,7 +18,7 @@ def estimate_seconds(runs: Sequence[Run], project: Path) -> float:
     for benchmark in dict.fromkeys(run.benchmark for run in runs):
         here = [run for run in runs if run.benchmark == benchmark]
         parameters = configuration(project, benchmark, here[0].parameters).final_parameters()
-        step, image = time_step(parameters)
+        step, image = step_of_a_run(parameters)
         sampling = image * parameters.sampling.num_images * parameters.sampling.num_steps
         training = step * _num_steps(parameters)
         num_trained = sum(METHODS[run.method].trains for run in here)
@@ -35,7 +35,7 @@ def _num_steps(parameters: Parameters) -> int:
     return length_in_steps(options.num_steps, options.num_epochs, images, options.batch_size)
 
 
-def time_step(parameters: Parameters) -> tuple[float, float]:
+def step_of_a_run(parameters: Parameters) -> tuple[float, float]:
     """Seconds of a training step, and of denoising one image once, of a run that is not begun."""
     from pu_diffusion_pipeline.training.timing import time_step
 

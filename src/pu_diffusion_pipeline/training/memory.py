@@ -163,11 +163,11 @@ def _images_share(draws: BatchDraws) -> float:
 
 
 def _need_in_words(need: MemoryNeed, needed: int, free: int, options: TrainingOptions) -> str:
-    per_image = need.per_image + need.per_computed_image
+    per_process = " in each process" if need.num_processes > 1 else ""
     return (
-        f"Memory: about {in_words(needed)} for batches of {options.batch_size} "
-        f"({in_words(need.fixed)}, and {in_words(per_image)} for each image computed at once); "
-        f"{in_words(free)} are free"
+        f"Memory: about {in_words(needed)}{per_process} for batches of {options.batch_size} "
+        f"({in_words(need.fixed)}, {in_words(need.per_image)} for each image and "
+        f"{in_words(need.per_computed_image)} for each computed at once); {in_words(free)} free"
     )
 
 

@@ -15,7 +15,7 @@ REPEATS = 3  # the fastest counts
 MOST_IMAGES = 64  # timed at once; the cost of a step grows linearly with the batch
 
 
-def time_training(
+def training_seconds(
     denoiser: nn.Module,
     num_images: int,
     data: DataOptions,
@@ -40,26 +40,28 @@ def time_training(
 def time_step(
     denoiser: nn.Module, data: DataOptions, training: TrainingOptions, compute: ComputeOptions
 ) -> tuple[float, float]:
-    """Seconds of a training step, and of denoising one image once, timed on random images.
+    """Seconds of a training step, and of denoising one image once, timed on black images.
 
-    Arguments as for `time_training`.
+    As many images at once as a process computes. Arguments as for `training_seconds`.
     """
     device = resolve_device(compute.device)
     precision = resolve_precision(compute.precision, device)
     denoiser = denoiser.to(device)
-    count = min(MOST_IMAGES, training.batch_size)
-    images = torch.randn(count, data.channels, data.image_size, data.image_size, device=device)
+    processes = training.num_processes if isinstance(training.num_processes, int) else 1
+    count = min(MOST_IMAGES, training.batch_size // (processes * training.micro_batches))
+    images = torch.zeros(count, data.channels, data.image_size, data.image_size, device=device)
     timesteps = torch.zeros(count, dtype=torch.long, device=device)
     forward = []
     both = []
-    for _ in range(REPEATS):
-        begun = time.perf_counter()
-        with autocast(device, precision):
-            error = denoiser(images, timesteps).sample.float().square().sum()
-        float(error.detach())  # waits until the device is done
-        forward.append(time.perf_counter() - begun)
-        error.backward()
-        if (gradient := next(denoiser.parameters()).grad) is not None:
-            float(gradient.sum())  # waits again
-        both.append(time.perf_counter() - begun)
+    with torch.random.fork_rng():  # a denoiser may have dropout
+        for _ in range(REPEATS):
+            begun = time.perf_counter()
+            with autocast(device, precision):
+                error = denoiser(images, timesteps).sample.float().square().sum()
+            float(error.detach())  # waits until the device is done
+            forward.append(time.perf_counter() - begun)
+            error.backward()
+            if (gradient := next(denoiser.parameters()).grad) is not None:
+                float(gradient.sum())  # waits again
+            both.append(time.perf_counter() - begun)
     return min(both) / count * training.batch_size, min(forward) / count

@@ -1,6 +1,7 @@
 """Nodes of data engineering."""
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,40 +64,31 @@ def _source(data: DataOptions, image_store: ImageStore) -> Source:
     return open_source(data.source, data.root, download=False)
 
 
-def time_training(
-    initial_model: "DDPMPipeline",
-    unlabeled: ImageSet,
-    labeled_sensitive: ImageSet,
-    data: DataOptions,
-    training: TrainingOptions,
-    compute: ComputeOptions,
-) -> dict[str, float]:
-    """How long one training will take here, in seconds."""
-    from pu_diffusion_pipeline.training.timing import time_training
-
-    num_images = len(unlabeled) + len(labeled_sensitive)
-    seconds = time_training(initial_model.unet, num_images, data, training, compute)
-    return {"seconds_of_a_training": seconds}
-
-
 def render_data_report(
     raw_index: pd.DataFrame,
     class_prior: Record,
-    training_time: dict[str, float],
-    data: DataOptions,
+    initial_model: "DDPMPipeline",
     image_store: ImageStore,
+    data: DataOptions,
+    training: TrainingOptions,
+    compute: ComputeOptions,
     benchmark: str,
 ) -> str:
-    """The page on what a user's folder holds; its main lines also go to the log."""
+    """The page on what a user's folder holds, and how long training takes here.
+
+    Its main lines also go to the log.
+    """
     from pu_diffusion_pipeline.reports.data_report import (
         FolderFacts,
         folder_lines,
         render_data_report,
     )
+    from pu_diffusion_pipeline.training.timing import training_seconds
 
     near, labels = near_pairs(raw_index), data.folder.labels
-    seconds = len(DEFAULT_METHODS) * training_time["seconds_of_a_training"]
-    facts = FolderFacts(raw_index, near, data.image_size, seconds, class_prior, labels)
+    facts = FolderFacts(raw_index, near, data.image_size, None, class_prior, labels)
+    one = training_seconds(initial_model.unet, facts.num_training, data, training, compute)
+    facts = replace(facts, seconds=len(DEFAULT_METHODS) * one)
     for line in folder_lines(facts):
         log.info(line)
     return render_data_report(benchmark, facts, image_store.images())

@@ -52,19 +52,10 @@ def create_report_pipeline() -> Pipeline:
     return Pipeline(
         [
             Node(
-                nodes.time_training,
-                [
-                    *("initial_model", "unlabeled_images", "labeled_sensitive_images"),
-                    *("params:data", "params:training", "params:compute"),
-                ],
-                "training_time",
-                name="time_training",
-            ),
-            Node(
                 nodes.render_data_report,
                 [
-                    *("raw_index", "class_prior", "training_time"),
-                    *("params:data", "image_store", "params:benchmark"),
+                    *("raw_index", "class_prior", "initial_model", "image_store"),
+                    *("params:data", "params:training", "params:compute", "params:benchmark"),
                 ],
                 "data_report",
                 name="render_data_report",

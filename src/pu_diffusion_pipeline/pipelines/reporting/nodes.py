@@ -17,8 +17,7 @@ from pu_diffusion_pipeline.metrics.registry import Record
 from pu_diffusion_pipeline.reports import tables
 from pu_diffusion_pipeline.reports.options import ReportingOptions
 from pu_diffusion_pipeline.reports.runs import baseline_of, over_beta, select_runs, summarize
-from pu_diffusion_pipeline.reports.summary import summary_markdown, summary_table
-from pu_diffusion_pipeline.reports.text_table import show_table
+from pu_diffusion_pipeline.reports.summary import show_summary, summary_markdown
 
 if TYPE_CHECKING:  # Matplotlib is imported by the nodes that draw
     from matplotlib.figure import Figure
@@ -43,13 +42,13 @@ def summarize_runs(
     comparable: Mapping[str, Mapping[str, object]],
     paper_row: str | None,
     reporting: ReportingOptions,
-    **_finished: Record,
+    **finished: Record,
 ) -> tuple[pd.DataFrame, pd.DataFrame, str]:
     """Every finished run with these parameters, of any seed and beta, and means with tests."""
     runs, left_out = select_runs(all_metrics, comparable)
     summary = summarize(runs, reporting)
-    if len(runs) > runs["method"].nunique():  # else the table of methods says the same
-        show_table(summary_table(summary, paper_row).rows, "All finished runs")
+    if len(runs) > len(finished):  # else the table of methods says the same
+        show_summary(summary, paper_row)
     missing = missing_commands(runs, comparable)
     for command in missing:
         log.info("Missing for a full table: %s", command)

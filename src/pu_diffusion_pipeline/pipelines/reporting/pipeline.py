@@ -118,7 +118,7 @@ def create_page_pipeline(
             **({"pu__relearning": "relearning"} if is_relearned else {}),
         },
         "report",
-        name="render_report",
+        name="render_report_with_relearning" if is_relearned else "render_report",
     )
     return Pipeline([class_prior, report])
 
