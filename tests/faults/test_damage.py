@@ -107,7 +107,8 @@ def attack(project: Path, artifact: Artifact, damage: Callable[[Path], None]) ->
     message = ended.output[ended.output.index("Error: ") :].strip()
     if "Traceback" in ended.output or len(message.splitlines()) > 6:
         return f"no short message: {message}"
-    is_named = artifact.name in message or artifact.path in message
+    # A figure's pictures have one name and several suffixes.
+    is_named = artifact.name in message or artifact.path.removesuffix(".png") in message
     return None if is_named else f"not named: {message}"
 
 
