@@ -32,8 +32,9 @@ def free_memory(device: str) -> int | None:
 
 
 def in_words(size: int) -> str:
-    """A size for messages, such as `310 GB` or `2.5 MB`."""
-    unit = ("GB", 1e9) if size >= 1e9 else ("MB", 1e6)
+    """A size for messages, such as `310 GB`, `2.5 MB` or `8.2 kB`."""
+    units = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
+    unit = next((unit for unit in units if size >= unit[1]), units[-1])
     number = size / unit[1]
     return f"{number:,.0f} {unit[0]}" if number >= 10 else f"{number:.1f} {unit[0]}"
 
