@@ -52,8 +52,8 @@ def test_a_training_that_fits_says_what_it_needs(monkeypatch, caplog):
     with caplog.at_level("INFO", logger=memory.__name__):
         check(batch_size=16)
     assert re.fullmatch(
-        r"Memory: about [\d.]+ MB for batches of 16 \([\d.]+ [kM]B, [\d.]+ [kM]B for each image and "
-        r"[\d.]+ [kM]B for each computed at once\); 1\.0 GB free",
+        r"Memory: about [\d.]+ MB for batches of 16 \([\d.]+ [kM]B, [\d.]+ [kM]B for each image "
+        r"and [\d.]+ [kM]B for each computed at once\); 1\.0 GB free",
         caplog.messages[-1],
     )
 
