@@ -118,7 +118,7 @@ def split(line: str) -> list[str]:
 
 def test_weights_that_memory_does_not_hold_are_refused_with_the_figures(folder, monkeypatch):
     monkeypatch.setattr(weight_files, "free_memory", lambda device: 10**5)
-    assert "need 0.2 MB of memory, 0.1 MB are free" in refusal(folder)
+    assert "need 168 kB of memory, 100 kB are free" in refusal(folder)
 
 
 @pytest.mark.parametrize("file", [hostile.UNET, hostile.SAFE])
