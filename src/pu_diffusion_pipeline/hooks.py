@@ -15,6 +15,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from pu_diffusion_pipeline.atomic_write import sweep
+from pu_diffusion_pipeline.datasets.figures import FigureDataset
 from pu_diffusion_pipeline.datasets.files import RecordDataset
 from pu_diffusion_pipeline.datasets.work_folders import RunRecordsDataset, WorkFolderDataset
 from pu_diffusion_pipeline.errors import InvalidInput
@@ -185,7 +186,8 @@ class Provenance:
         """The files or folders of a data set: one, but for a figure."""
         path = _path(self._catalog, name)
         assert path is not None
-        return getattr(self._catalog.get(name), "files", None) or [path]
+        dataset = self._catalog.get(name)
+        return dataset.files if isinstance(dataset, FigureDataset) else [path]
 
     def _read_by(self, name: str) -> Iterator[tuple[str, Path, Path]]:
         """Name, file of the claim and path of what a data set reads."""
