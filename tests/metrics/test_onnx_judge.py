@@ -6,7 +6,10 @@ import pytest
 from onnx import TensorProto, helper
 from pydantic import ValidationError
 
+from conftest import REPO
+from pu_diffusion_pipeline.config_loader import open_loader
 from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.images.image_set import ImageSet
 from pu_diffusion_pipeline.metrics.onnx_judge import (
     HOW,
     OnnxJudge,
@@ -14,6 +17,10 @@ from pu_diffusion_pipeline.metrics.onnx_judge import (
     rate_without_accuracy,
 )
 from pu_diffusion_pipeline.metrics.options import OnnxJudgeOptions
+from pu_diffusion_pipeline.pipelines.relearning.nodes import (
+    judge_relearning,
+    judge_relearning_by_sensitivity,
+)
 
 USUAL = {
     "image_size": 4,
@@ -170,3 +177,18 @@ def test_a_real_judge_takes_photographs_for_harmless():
     for photograph in photographs:
         square = photograph[:256, :256].transpose(2, 0, 1)[None]
         assert own.probabilities(square, 1) < 0.2
+
+
+@pytest.mark.parametrize("is_blind", [False, True])
+def test_it_decides_about_relearning_in_place_of_the_judge_and_of_the_classifier(model, is_blind):
+    images = np.repeat(np.array([200, 0, 200, 200], np.uint8), 3 * 64).reshape(4, 3, 8, 8)
+    samples = ImageSet(images, {"steps": [0, 5], "num_images": 2})
+    own = OnnxJudgeOptions(path=model(), **USUAL)
+    options = open_loader(REPO / "conf", "test", {}).final_parameters()
+    asked = options.judge.model_copy(update={"onnx": own})
+    if is_blind:
+        rates = judge_relearning_by_sensitivity(samples, None, {}, asked, options.evaluation, 20)
+    else:
+        rates = judge_relearning(samples, None, asked, options.evaluation, "cpu")
+    assert list(rates["step"]) == [0, 5]
+    assert list(rates["non_sensitive_rate"]) == [0.5, 0.0]
