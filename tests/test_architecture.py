@@ -143,8 +143,9 @@ BLIND = {
     *("fit_sensitivity", "relearn"),
 }
 # The split reads the classes to make the groups; `oracle` is a reference that is trained on the
-# normal part of U. Neither is followed further upstream.
-MAY_READ_CLASSES = {"split_source", "select_normal"}
+# normal part of U. Where there are no labels, training waits for the page on the folder and reads
+# nothing of it. None of them is followed further upstream.
+MAY_READ_CLASSES = {"split_source", "select_normal", "render_data_report"}
 # With `watch.keep: best` the judge chooses the weights that are kept.
 EXCEPTION = "train_watched_denoiser"
 

@@ -56,6 +56,16 @@ def test_the_whole_run_estimates_the_class_prior_for_its_report():
     assert "estimate_class_prior" in names("__default__")
 
 
+@pytest.mark.parametrize(
+    "name", ["__default__.blind", "__default__.blind.estimated", "finetune.blind"]
+)
+def test_the_page_on_images_that_nobody_has_labelled_comes_before_any_training(name):
+    order = [node.name for node in pipelines[name].nodes]
+    trainings = [place for place, one in enumerate(order) if one.endswith("train_denoiser")]
+    assert len(trainings) >= 3
+    assert order.index("render_data_report") < min(trainings)
+
+
 def test_the_relearning_check_comes_with_the_run_whose_report_shows_it():
     for name in ("__default__", "__default__.blind.estimated"):
         assert "relearn" not in names(name)

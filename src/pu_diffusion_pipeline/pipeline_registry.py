@@ -145,15 +145,18 @@ class _Parts:
         self.reference = classifier.create_reference_pipeline(form.is_blind)
         if form.is_blind:
             self.judge += self.sensitivity
-        self.train = {
-            name: training.create_pipeline(name, method, form.is_watched)
-            for name, method in METHODS.items()
-            if method.trains
-        }
+        self.train = self.trainings()
         self.sample = {
             name: sampling.create_pipeline(name, method.trains) for name, method in METHODS.items()
         }
         self.evaluate = {name: evaluation.create_pipeline(name, form.is_blind) for name in METHODS}
+
+    def trainings(self, after: str | None = None) -> dict[str, Pipeline]:
+        return {
+            name: training.create_pipeline(name, method, self.form.is_watched, after)
+            for name, method in METHODS.items()
+            if method.trains
+        }
 
     def with_what_it_needs(self, pipeline: Pipeline) -> Pipeline:
         return (self.with_oracle + pipeline).to_outputs(*pipeline.outputs())
@@ -162,8 +165,10 @@ class _Parts:
         return self.sample[name] if name in self.train else self.initial + self.sample[name]
 
     def everything(self, methods: Iterable[str]) -> Pipeline:
+        """Without labels nobody has seen what the folder holds: its page comes first."""
         methods = list(methods)
-        trained = [self.train[name] for name in methods if name in self.train]
+        train = self.trainings(after="data_report") if self.form.is_blind else self.train
+        trained = [train[name] for name in methods if name in train]
         sampled = [self.sample[name] for name in methods]
         evaluated = [self.evaluate[name] for name in methods]
         parts = _sum([self.judge, *trained, *sampled, *evaluated])

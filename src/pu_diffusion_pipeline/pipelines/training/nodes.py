@@ -88,12 +88,14 @@ def train_denoiser(
     """The trained pipeline, the loss and risk curves, and the manifest.
 
     `given`: the training sets, `beta` where the method uses it, and who watches, if anybody does.
+    And `after`, which is not read: a page that a person should see before hours of training.
     """
     from diffusers import DDPMPipeline
 
     from pu_diffusion_pipeline.training.job import Job, run_job
     from pu_diffusion_pipeline.training.sets import TrainingSets
 
+    given.pop("after", None)
     beta: ChosenBeta | None = given.pop("beta", None)
     watch: WatchSetup | None = given.pop("watch", None)
     sets = TrainingSets(**given)

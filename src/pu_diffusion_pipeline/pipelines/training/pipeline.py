@@ -44,15 +44,20 @@ def create_pretraining_pipeline() -> Pipeline:
     )
 
 
-def create_pipeline(name: str, method: Method, is_watched: bool) -> Pipeline:
+def create_pipeline(
+    name: str, method: Method, is_watched: bool, after: str | None = None
+) -> Pipeline:
     """From the training sets and `initial_model` to `<method>.model` with history and manifest.
 
     Args:
         name: the method's name.
         method: what it looks at.
         is_watched: whether the judge looks at samples while training goes on.
+        after: a data set that is there before training starts.
     """
     shared = _shared_inputs(method)
+    if after is not None:
+        shared["after"] = after
     sections = _parameters(SECTIONS)
     function: Callable[..., object] = nodes.train_denoiser
     own = {"checkpoints": "checkpoints"}
