@@ -44,6 +44,7 @@ bench: $(INSTALLED)  ## speed and memory (docs/benchmarks.md)
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/folders.py
 	$(BIN)/python benchmarks/sensitivity.py --speed 22000
+	$(BIN)/python benchmarks/time_to_effect.py --seeds 0
 
 lint: $(INSTALLED)  ## style and types
 	$(BIN)/ruff check .

@@ -223,6 +223,7 @@ def step_settings(model: str, steps: int) -> Parameters:
         log_every=100,
         warmup_steps=2,
         batches="stratified",
+        muon_learning_rate=None,  # as the plain loop
     )
 
 

@@ -28,6 +28,7 @@ OPTIONS = {
     "num_steps": NUM_STEPS,
     "num_epochs": None,
     "learning_rate": 0.002,
+    "muon_learning_rate": None,
     "weight_decay": 0.0,
     "adam_betas": [0.9, 0.99],
     "warmup_steps": 2,

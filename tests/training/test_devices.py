@@ -55,9 +55,12 @@ class Copies(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("method", TRAINED)
-def test_no_step_waits_for_the_device(method):
+@pytest.mark.parametrize(
+    ("method", "muon_learning_rate"), [*((name, None) for name in TRAINED), ("pu", 0.02)]
+)
+def test_no_step_waits_for_the_device(method, muon_learning_rate):
     options = {"num_steps": 100, "log_every": 50, "checkpoint_every": 50}
+    options["muon_learning_rate"] = muon_learning_rate
     learner, draws, gradients = prepared(method, **options)
     stopwatch = Stopwatch()
     history = History(parameters(**options).training, stopwatch)

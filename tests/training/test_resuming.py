@@ -85,6 +85,19 @@ def test_a_run_interrupted_in_any_step_goes_on_to_the_same_bits(tmp_path, whole_
     assert without_speed(resumed.history) == without_speed(whole_run.history)
 
 
+def test_a_run_by_muon_goes_on_to_the_same_bits(tmp_path):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    muon = {"muon_learning_rate": 0.02}
+    with pytest.raises(KeyboardInterrupt):
+        train(store=CheckpointStore(tmp_path), minimised=Stops(5, interrupt), **muon)
+    whole = train(**muon)
+    resumed = train(store=CheckpointStore(tmp_path), **muon)
+    assert torch.equal(weights(resumed), weights(whole))
+    assert losses(whole) != losses(train())
+
+
 def test_seconds_add_up_over_resumptions(tmp_path):
     def interrupt():
         raise KeyboardInterrupt

@@ -23,8 +23,9 @@ from pu_diffusion_pipeline.diffusion.noising import denoising_error
 from pu_diffusion_pipeline.training.checkpoints import State
 from pu_diffusion_pipeline.training.draws import BatchDraws, Draws
 from pu_diffusion_pipeline.training.gradients import BatchGradients
+from pu_diffusion_pipeline.training.optimizers import build_optimizer, load_optimizer
 from pu_diffusion_pipeline.training.options import TrainingOptions
-from pu_diffusion_pipeline.training.schedules import cosine_with_warmup, load_optimizer
+from pu_diffusion_pipeline.training.schedules import cosine_with_warmup
 
 if TYPE_CHECKING:
     from diffusers import DDPMScheduler, UNet2DModel
@@ -95,13 +96,7 @@ class Learner:
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         denoiser = denoiser.to(memory_format=self.memory_format)
         use_fast_attention(denoiser, device)
-        optimizer = torch.optim.AdamW(
-            denoiser.parameters(),
-            lr=options.learning_rate,
-            betas=options.adam_betas,
-            weight_decay=options.weight_decay,
-            fused=True,
-        )
+        optimizer = build_optimizer(denoiser, options)
         self.denoiser, self.optimizer = self.accelerator.prepare(denoiser, optimizer)
         self.lr_scheduler = cosine_with_warmup(
             self.optimizer.optimizer, options.warmup_steps, num_steps

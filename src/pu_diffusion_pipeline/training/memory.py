@@ -18,13 +18,14 @@ from pu_diffusion_pipeline.diffusion.free_memory import free_memory, in_words
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.positive_unlabeled.labels import SETS
 from pu_diffusion_pipeline.training.batches import LABELED_NORMAL_SHARE
+from pu_diffusion_pipeline.training.optimizers import num_moments
 
 if TYPE_CHECKING:
     from diffusers import UNet2DModel
 
     from pu_diffusion_pipeline.training.draws import BatchDraws
     from pu_diffusion_pipeline.training.loop import Learner
-    from pu_diffusion_pipeline.training.options import TrainingOptions
+from pu_diffusion_pipeline.training.options import TrainingOptions
 
 log = logging.getLogger(__name__)
 
@@ -99,9 +100,9 @@ def estimate(learner: Learner, draws: BatchDraws) -> MemoryNeed:
     denoiser = learner.unwrapped
     num_weights = sum(weight.numel() for weight in denoiser.parameters())
     num_processes = learner.accelerator.num_processes
-    moments = 0 if learner.optimizer.state else 2
+    moments = 0 if learner.optimizer.state else num_moments(learner.optimizer)
     buckets = 1 if num_processes > 1 else 0  # of the gradients that processes exchange
-    fixed = num_weights * FLOAT * (1 + moments + buckets)
+    fixed = FLOAT * (num_weights * (1 + buckets) + moments)
     kept = kept_per_image(learner)
     if learner.precision != "fp32":
         # Autocast does not work on the meta device. It keeps half-precision tensors, and a copy of

@@ -12,6 +12,7 @@ from pu_diffusion_pipeline.options import (
     Fraction,
     Options,
     Positive,
+    left_out_at,
     matters_if,
     single_message,
 )
@@ -26,6 +27,7 @@ class TrainingOptions(Options):
     num_steps: Positive | None
     num_epochs: Positive | None
     learning_rate: Annotated[float, Field(gt=0)]
+    muon_learning_rate: Annotated[Annotated[float, Field(gt=0)] | None, left_out_at(None)]
     weight_decay: Annotated[float, Field(ge=0)]
     adam_betas: tuple[Fraction, Fraction]
     warmup_steps: Count

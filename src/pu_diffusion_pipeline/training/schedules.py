@@ -1,7 +1,4 @@
-"""The learning rate over training, the average of the weights, and the optimizer's state.
-
-The first two are diffusers' own.
-"""
+"""The learning rate over training and the average of the weights: diffusers' own."""
 
 from __future__ import annotations
 
@@ -33,11 +30,3 @@ def moving_average(denoiser: torch.nn.Module, decay: float) -> EMAModel:
     from diffusers.training_utils import EMAModel
 
     return EMAModel(denoiser.parameters(), decay=decay, foreach=True)
-
-
-def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, object]) -> None:
-    """Take up a saved state of AdamW, its moments in the memory layout of the weights now."""
-    optimizer.load_state_dict(state)
-    for weight, moments in optimizer.state.items():
-        for name in ("exp_avg", "exp_avg_sq"):
-            moments[name] = torch.empty_like(weight).copy_(moments[name])
