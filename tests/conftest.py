@@ -27,7 +27,7 @@ def _project():
     bootstrap_project(REPO)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def session():
     """A function that opens a session on the real configuration, with data under a folder."""
 

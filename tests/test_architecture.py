@@ -140,7 +140,7 @@ GROUND_TRUTH = {
 BLIND = {
     *("read_training_images", "estimate_class_prior", "use_given_beta", "use_estimated_beta"),
     *("initialize_denoiser", "train_denoiser", "train_watched_denoiser", "sample_model"),
-    *("fit_sensitivity", "relearn"),
+    *("fit_sensitivity", "clean_unlabeled", "sample_guided", "sample_filtered", "relearn"),
 }
 # The split reads the classes to make the groups; `oracle` is a reference that is trained on the
 # normal part of U. Where there are no labels, training waits for the page on the folder and reads

@@ -16,6 +16,7 @@ from pu_diffusion_pipeline.diffusion.methods import DEFAULT_METHODS, METHODS
 from pu_diffusion_pipeline.diffusion.options import ObjectiveOptions
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.metrics.options import JudgeOptions
+from pu_diffusion_pipeline.pipeline_registry import FRONTIER
 from pu_diffusion_pipeline.training.options import TrainingOptions
 
 TABLE_1 = [
@@ -93,7 +94,10 @@ def kind_of(entry: dict) -> dict:
     return {**entry, "filepath": "", "metadata": metadata}
 
 
-def test_every_entry_has_a_layer_and_layers_follow_the_dag():
+@pytest.mark.parametrize(
+    ("name", "methods"), [("__default__", DEFAULT_METHODS), ("frontier", FRONTIER)]
+)
+def test_every_entry_has_a_layer_and_layers_follow_the_dag(name, methods):
     order = ["raw", "intermediate", "primary", "feature", "models", "model_output", "reporting"]
     entries = loader()["catalog"]
     layers = {
@@ -101,13 +105,13 @@ def test_every_entry_has_a_layer_and_layers_follow_the_dag():
         for name, entry in entries.items()
     }
 
-    pipeline = pipelines["__default__"]
+    pipeline = pipelines[name]
     for node in pipeline.nodes:
         inputs = [layers[name] for name in node.inputs if not name.startswith("param")]
         outputs = [layers[name] for name in node.outputs]
         assert max(inputs, default=0) <= min(outputs), node.name
     # kedro-viz orders layers over the collapsed boxes too, and in a conflict silently shows none
-    for method in DEFAULT_METHODS:
+    for method in methods:
         box = pipeline.only_nodes_with_namespaces([method])
         inputs = [layers[name] for name in box.inputs() if not name.startswith("param")]
         assert max(inputs) <= min(layers[name] for name in box.all_outputs()), method

@@ -37,9 +37,8 @@ RECIPES = {
     "method": Recipe(
         {
             f"{SRC}diffusion/methods.py": (
-                '    "oracle": Method(is_reference=True),\n',
-                '    "oracle": Method(is_reference=True),\n'
-                '    "mine": Method(("unlabeled", "labeled_sensitive"), uses_beta=True),\n',
+                '    "pu_clean": Method(',
+                '    "mine": Method(LABELED, beta="beta"),\n    "pu_clean": Method(',
             ),
             f"{SRC}diffusion/objectives.py": (
                 '        "supervised": ',

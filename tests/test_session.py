@@ -7,6 +7,7 @@ from kedro.framework.session import KedroSession
 from conftest import REPO
 from pu_diffusion_pipeline.config_loader import open_loader
 from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.experiment.requirements import refuse_unmet
 from pu_diffusion_pipeline.session import variants
 
 
@@ -64,6 +65,18 @@ def test_the_page_on_images_that_nobody_has_labelled_comes_before_any_training(n
     trainings = [place for place, one in enumerate(order) if one.endswith("train_denoiser")]
     assert len(trainings) >= 3
     assert order.index("render_data_report") < min(trainings)
+
+
+def test_without_labels_nothing_is_judged_by_what_has_filtered_it():
+    assert any("pu_filtered" in name for name in names("frontier"))
+    assert not [name for name in names("frontier.blind") if "filtered" in name or "oracle" in name]
+    photos = open_loader(REPO / "conf", "test", {}).final_parameters()
+    data = photos.data.model_copy(update={"source": "folder"})
+    blind = photos.model_copy(update={"data": data})
+    with pytest.raises(InvalidInput, match="the classifier that filtered them would judge them"):
+        refuse_unmet(["pu_filtered.evaluation.judge_samples"], blind)
+    refuse_unmet(["pu_filtered.evaluation.judge_samples"], photos)
+    refuse_unmet(["pu.evaluation.judge_samples"], blind)
 
 
 def test_the_relearning_check_comes_with_the_run_whose_report_shows_it():

@@ -33,6 +33,13 @@ WATCHED = ".watched"
 RELEARNED = ".relearned"
 
 
+# The methods that the frontier compares.
+FRONTIER = (
+    *("unsupervised", "pu", "clean", "pu_clean"),
+    *("pu_guided", "pu_filtered", "pu_clean_filtered", "oracle"),
+)
+
+
 class Form(NamedTuple):
     """What the pipelines depend on.
 
@@ -122,6 +129,7 @@ def _pipelines(form: Form) -> dict[str, Pipeline]:
         "summarize": reporting.create_summary_pipeline(),
         "figure1": reporting.create_figure1_pipeline(form.is_blind),
         "figure4": reporting.create_figure4_pipeline(form.is_blind),
+        "frontier": parts.frontier(),
         "finetune": parts.everything(["pretrained", *defaults]),
         "__default__": parts.everything(defaults),
     }
@@ -140,6 +148,7 @@ class _Parts:
         self.start = self.data + self.prior + beta + self.initial
         self.with_oracle = self.start + data_engineering.create_oracle_pipeline()
         self.sensitivity = sensitivity.create_pipeline()
+        self.cleaning = sensitivity.create_cleaning_pipeline()
         self.review = sensitivity.create_review_pipeline()
         self.judge = classifier.create_pipeline(form.is_blind)
         self.reference = classifier.create_reference_pipeline(form.is_blind)
@@ -147,7 +156,7 @@ class _Parts:
             self.judge += self.sensitivity
         self.train = self.trainings()
         self.sample = {
-            name: sampling.create_pipeline(name, method.trains) for name, method in METHODS.items()
+            name: sampling.create_pipeline(name, method) for name, method in METHODS.items()
         }
         self.evaluate = {name: evaluation.create_pipeline(name, form.is_blind) for name in METHODS}
 
@@ -158,11 +167,26 @@ class _Parts:
             if method.trains
         }
 
+    def frontier(self) -> Pipeline:
+        """Without labels there is no `oracle`, and what the judge has filtered it cannot judge."""
+        methods = [
+            name
+            for name in FRONTIER
+            if not self.form.is_blind
+            or not (METHODS[name].is_reference or "filtering" in METHODS[name].sections)
+        ]
+        trained = [self.train[name] for name in methods if name in self.train]
+        rest = [self.sample[name] + self.evaluate[name] for name in methods]
+        gathered = reporting.create_frontier_pipeline(after=methods)
+        return self.with_what_it_needs(_sum([self.judge, *trained, *rest, gathered]))
+
     def with_what_it_needs(self, pipeline: Pipeline) -> Pipeline:
-        return (self.with_oracle + pipeline).to_outputs(*pipeline.outputs())
+        sources = self.with_oracle + self.sensitivity + self.cleaning
+        return (sources + pipeline).to_outputs(*pipeline.outputs())
 
     def sample_saved(self, name: str) -> Pipeline:
-        return self.sample[name] if name in self.train else self.initial + self.sample[name]
+        starts = name not in self.train and not METHODS[name].draws_from
+        return self.initial + self.sample[name] if starts else self.sample[name]
 
     def everything(self, methods: Iterable[str]) -> Pipeline:
         """Without labels nobody has seen what the folder holds: its page comes first."""

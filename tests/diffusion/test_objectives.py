@@ -120,7 +120,7 @@ def test_every_method_reads_sets_beta_and_gamma_as_its_entry_in_methods_says(met
         name for name, label in zip(SETS, range(3), strict=True) if gradient[labels == label].any()
     }
     assert read == set(METHODS[method].sets)
-    assert (loss(0.2, 0.3) != loss(0.4, 0.3)) == METHODS[method].uses_beta
+    assert (loss(0.2, 0.3) != loss(0.4, 0.3)) == (METHODS[method].beta is not None)
     assert (loss(0.2, 0.3) != loss(0.2, 0.6)) == METHODS[method].uses_gamma
 
 
@@ -169,7 +169,8 @@ def test_pu_without_beta_is_refused():
 
 def test_unknown_names_are_refused_naming_the_known_ones():
     with pytest.raises(
-        InvalidInput, match=r"method must be one of unsupervised, .*pu, pnu, oracle, got 'sa'"
+        InvalidInput,
+        match=r"method must be one of unsupervised, .*pu, pnu, clean, .*oracle, got 'sa'",
     ):
         build_objective("sa", 0.1, "non_negative")
     with pytest.raises(InvalidInput, match=r"^correction must be one of non_negative.*got 'clip'"):

@@ -16,6 +16,7 @@ from pu_diffusion_pipeline.experiment.identity import (
     LONGEST_TAG,
     STAGES,
     differences,
+    made_with,
     run_folder,
 )
 from pu_diffusion_pipeline.experiment.parameters import Parameters, load_parameters
@@ -114,14 +115,17 @@ def test_what_does_not_change_results_does_not_show(override):
         ("sampling.num_steps=4", {*SAMPLED, *MEASURED}),
         ("evaluation.neighborhood=2", {"reference", *MEASURED}),
         ("judge.num_epochs=3", {"judge", "reference", *MEASURED}),
-        ("class_prior.delta=0.2", {"class_prior", "sensitivity"}),
+        ("class_prior.delta=0.2", {"class_prior", "sensitivity", "cleaned"}),
+        ("cleaning.probability=0.3", {"cleaned"}),
+        ("filtering.share=0.3", set()),
+        ("guiding.weight=3", set()),
         ("relearning.every=2", {"relearned", "relearning"}),
         ("noise.schedule=scaled_linear", {"base", "initial", "model", *SAMPLED, *MEASURED}),
         ("compute.precision=bf16", {"base", "model", *SAMPLED, *MEASURED}),
         (
             "seed=5",
-            {"split", "class_prior", "sensitivity", "initial", "model", *SAMPLED, *MEASURED}
-            - {"comparable"},
+            {"split", "class_prior", "sensitivity", "cleaned", "initial", "model"}
+            | {*SAMPLED, *MEASURED} - {"comparable"},
         ),
         ("data.image_size=32", set(STAGES)),
     ],
@@ -184,6 +188,15 @@ def test_a_folder_name_is_one_short_plain_component(beta, seed, normal_classes, 
 # --- made with ------------------------------------------------------------------------------------
 
 
+def test_a_method_adds_the_sections_of_its_own_and_other_methods_ignore_them():
+    for method, facts in METHODS.items():
+        made = made_with(parameters(), "samples", method)
+        for section in ("cleaning", "guiding", "filtering"):
+            is_there = any(name.startswith(f"{section}.") for name in made)
+            assert is_there == (section in facts.sections), (method, section)
+        assert ("training.num_steps" in made) == (method != "pretrained")
+
+
 def test_what_an_artifact_was_made_with_is_flat_and_survives_json():
     made = flat(method="pu")
     assert made["training.num_steps"] == 6
@@ -194,7 +207,8 @@ def test_what_an_artifact_was_made_with_is_flat_and_survives_json():
 
 
 def test_a_model_is_made_with_beta_only_by_the_methods_that_use_it():
-    assert {method for method in METHODS if "beta" in flat(method=method)} == {"pu", "pnu"}
+    using = {method for method in METHODS if "beta" in flat(method=method)}
+    assert using == {"pu", "pnu", "pu_guided", "pu_filtered"}
     assert not any(name.startswith("class_prior") for name in flat(method="pu"))
     assert flat("beta=estimated", method="pu")["class_prior.delta"] == 0.1
 

@@ -217,7 +217,11 @@ PARAMS = [
     ("benchmark with a line break", 'benchmark:"a\\n"', ["benchmark"]),
     ("unknown name of a registry", "sampling.sampler:dpn", ["sampling.sampler", "ddpm"]),
     ("control character", "data.root:\x07", ["data.root"]),
-    ("batch and processes", "training.num_processes:99", ["divide batch_size (64)"]),
+    ("batch and processes", "training.num_processes:99", ["divide batch_size (128)"]),
+    ("guiding reversed", "guiding.timesteps:[400,100]", ["guiding", "first < end"]),
+    ("filter that drops all", "filtering.share:1", ["filtering.share", "less than 1"]),
+    ("cleaning that drops all", "cleaning.probability:0", ["cleaning.probability"]),
+    ("muon of no length", "training.muon_learning_rate:0", ["training.muon_learning_rate"]),
 ]
 
 OPTIONS = [

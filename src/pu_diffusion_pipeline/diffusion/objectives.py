@@ -129,7 +129,7 @@ def build_objective(
     known = [name for name, one in METHODS.items() if one.trains]
     if method not in known:
         raise InvalidInput(f"method must be one of {', '.join(known)}, got {method!r}")
-    if METHODS[method].uses_beta and beta is None:
+    if METHODS[method].beta is not None and beta is None:
         raise ValueError(f"method {method} needs beta")
     share = 0.0 if beta is None else beta
     builders: dict[str, Callable[[], Objective]] = {
@@ -137,6 +137,8 @@ def build_objective(
         "supervised": lambda: Supervised(),
         "pu": lambda: PositiveUnlabeled(share, correction),
         "pnu": lambda: PositiveNegativeUnlabeled(PositiveUnlabeled(share, correction), gamma),
+        "clean": lambda: Unsupervised(),  # on the cleaned part of U
+        "pu_clean": lambda: PositiveUnlabeled(share, correction),  # the same
         "oracle": lambda: Unsupervised(),  # on the normal part of U
     }
     return builders[method]()

@@ -94,3 +94,17 @@ class SamplingOptions(Options):
             takers = [name for name, sampler in SAMPLERS.items() if sampler.takes_karras_sigmas]
             raise ValueError(f"karras_sigmas goes with the samplers {' and '.join(takers)} only")
         return self
+
+
+class GuidingOptions(Options):
+    """Sampling that is pushed away from another model: D + weight (D - D_other)."""
+
+    weight: Annotated[float, Field(gt=0)]
+    timesteps: tuple[Count, Count]
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "GuidingOptions":
+        first, end = self.timesteps
+        if first >= end:
+            raise ValueError(f"timesteps must be [first, end] with first < end, got {[first, end]}")
+        return self

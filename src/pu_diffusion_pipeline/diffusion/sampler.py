@@ -19,6 +19,7 @@ from pu_diffusion_pipeline.diffusion.compute import (
     is_out_of_memory,
     use_fast_attention,
 )
+from pu_diffusion_pipeline.diffusion.guidance import Away, PushedAway
 from pu_diffusion_pipeline.diffusion.interfaces import NoiseScheduler, Prediction
 from pu_diffusion_pipeline.diffusion.options import SamplingOptions
 from pu_diffusion_pipeline.diffusion.samplers import build_sampler
@@ -42,6 +43,7 @@ def sample_images(
     compute: Compute,
     conditions: np.ndarray | None = None,
     title: str = "sample",
+    away: Away | None = None,
 ) -> np.ndarray:
     """Draw images. Where a batch does not fit into memory, it is halved until it does.
 
@@ -53,12 +55,15 @@ def sample_images(
         compute: device, precision and memory layout.
         conditions: what to ask for (Eq. 20), (num_images,) int64; None: unconditional.
         title: the text in front of the progress bar.
+        away: another model that sampling is pushed away from; unconditional only.
 
     Returns:
         (num_images, C, H, W) uint8.
     """
     refuse_nonfinite(denoiser, "sampling")
     batches = _Batches(denoiser, noise_scheduler, options, seed, compute, conditions)
+    if away is not None:
+        batches.push(away)
     images = np.empty((options.num_images, *batches.shape), dtype=np.uint8)
     with (
         progress(title, options.num_images) as reporter,
@@ -93,6 +98,15 @@ class _Batches:
         self.sampler = build_sampler(noise_scheduler, options.sampler, options.karras_sigmas)
         size = self.denoiser.config["sample_size"]
         self.shape = (self.denoiser.config["in_channels"], size, size)
+        self.compute = compute
+        self.away: Away | None = None
+
+    def push(self, away: Away) -> None:
+        """From now on sample away from another model."""
+        refuse_nonfinite(away.denoiser, "sampling")
+        there = away.denoiser.to(self.compute.device, memory_format=self.memory_format).eval()
+        use_fast_attention(there, self.compute.device)
+        self.away = away._replace(denoiser=there)
 
     def in_order(self) -> Iterator[tuple[range, np.ndarray]]:
         """The indices of each batch and its images; smaller batches where memory runs out."""
@@ -114,7 +128,9 @@ class _Batches:
 
     def _sample(self, indices: range) -> np.ndarray:
         """(len(indices), C, H, W) uint8."""
-        guided: UNet2DModel | Guided = self.denoiser
+        guided: UNet2DModel | Guided | PushedAway = self.denoiser
+        if self.away is not None:
+            guided = PushedAway(self.denoiser, self.away)
         if self.conditions is not None:
             asked = self.conditions[indices.start : indices.stop]
             guided = Guided(self.denoiser, asked, self.options.guidance)
@@ -187,7 +203,7 @@ def _starting_noise(
 
 
 def _sample_batch(
-    denoiser: "UNet2DModel | Guided",
+    denoiser: "UNet2DModel | Guided | PushedAway",
     sampler: "SchedulerMixin",
     num_steps: int,
     starting_noise: StartingNoise,

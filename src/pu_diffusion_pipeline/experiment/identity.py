@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from pydantic.fields import FieldInfo
 
+from pu_diffusion_pipeline.diffusion.methods import METHODS
 from pu_diffusion_pipeline.experiment.parameters import Parameters
 from pu_diffusion_pipeline.options import NEUTRAL, Artifact, Brings, Options, matters
 
@@ -20,6 +21,7 @@ SOURCE = ("benchmark", "data")
 SPLIT = (*SOURCE, "seed")
 JUDGE = (*SOURCE, "judge")
 SENSITIVITY = (*SPLIT, "sensitivity", "class_prior")
+CLEANED = (*SENSITIVITY, "cleaning")
 CLASS_PRIOR = (*SPLIT, "class_prior")
 BASE = (*SOURCE, "compute", "denoiser", "noise", "objective", "pretraining")
 INITIAL = (*SPLIT, "pretrained", "denoiser", "noise")
@@ -33,6 +35,7 @@ STAGES = {
     "reference": (*JUDGE, "evaluation"),
     "class_prior": CLASS_PRIOR,
     "sensitivity": SENSITIVITY,
+    "cleaned": CLEANED,
     "base": BASE,
     "initial": INITIAL,
     "model": MODEL,
@@ -68,6 +71,8 @@ def _made_with(parameters: Parameters, stage: str, method: str | None) -> Mappin
 
 def _sections(artifact: Artifact) -> list[str]:
     sections = [*STAGES[artifact.stage], "beta"]  # beta matters to the methods that use it only
+    if artifact.method is not None:
+        sections += METHODS[artifact.method].sections
     brought = [
         name
         for section in sections

@@ -12,6 +12,7 @@ from pu_diffusion_pipeline.diffusion.methods import METHODS
 from pu_diffusion_pipeline.diffusion.options import (
     ComputeOptions,
     DenoiserOptions,
+    GuidingOptions,
     NoiseOptions,
     ObjectiveOptions,
     SamplingOptions,
@@ -30,7 +31,12 @@ from pu_diffusion_pipeline.options import (
     matters_if,
     single_message,
 )
-from pu_diffusion_pipeline.positive_unlabeled.options import ClassPriorOptions, SensitivityOptions
+from pu_diffusion_pipeline.positive_unlabeled.options import (
+    ClassPriorOptions,
+    CleaningOptions,
+    FilteringOptions,
+    SensitivityOptions,
+)
 from pu_diffusion_pipeline.reports.options import PaperRow, ReportingOptions
 from pu_diffusion_pipeline.training.options import (
     PretrainingOptions,
@@ -76,7 +82,10 @@ def _with_sensitivity(artifact: Artifact) -> tuple[str, ...]:
 
 
 def _trains(artifact: Artifact) -> bool:
-    return artifact.method is None or METHODS[artifact.method].trains
+    """Or draws from models that were trained."""
+    if artifact.method is None:
+        return True
+    return METHODS[artifact.method].trains or bool(METHODS[artifact.method].draws_from)
 
 
 def _keeps_the_best(artifact: Artifact) -> bool:
@@ -107,6 +116,7 @@ class Parameters(Options):
     data: Annotated[DataOptions, Brings(_with_sensitivity)]
     class_prior: ClassPriorOptions
     sensitivity: SensitivityOptions
+    cleaning: CleaningOptions
     denoiser: Annotated[DenoiserOptions, matters_if(_builds_a_denoiser)]
     noise: NoiseOptions
     objective: Annotated[ObjectiveOptions, matters_if(_trains)]
@@ -117,6 +127,8 @@ class Parameters(Options):
     ]
     relearning: RelearningOptions
     sampling: SamplingOptions
+    guiding: GuidingOptions
+    filtering: FilteringOptions
     judge: JudgeOptions
     evaluation: EvaluationOptions
     reporting: ReportingOptions

@@ -83,6 +83,15 @@ def _own_judge(parameters: Parameters) -> str | None:
     return f"judge.onnx.path: no file {onnx.path}"
 
 
+def _another_judge(parameters: Parameters) -> str | None:
+    if parameters.data.has_truth or parameters.judge.onnx is not None:
+        return None
+    return (
+        "filtered samples: without labels the classifier that filtered them would judge them; give "
+        "labels.csv and data.folder.labels: true, or judge.onnx"
+    )
+
+
 REQUIREMENTS: dict[str, Requirement] = {
     "pretrain_denoiser": _pretraining,
     "pretrained.sampling.sample_model": _pretrained,
@@ -98,6 +107,11 @@ REQUIREMENTS: dict[str, Requirement] = {
         f"{name}.training": _labeled_normal
         for name, method in METHODS.items()
         if "labeled_normal" in method.sets
+    },
+    **{
+        f"{name}.evaluation": _another_judge
+        for name, method in METHODS.items()
+        if "filtering" in method.sections
     },
 }
 

@@ -35,3 +35,15 @@ class SensitivityOptions(Options):
         Annotated[float, Field(gt=0, lt=1)] | Literal["estimated", "upper"],
         single_message("must be a number between 0 and 1, 'estimated' or 'upper'"),
     ]
+
+
+class CleaningOptions(Options):
+    """Which images of U are left out of a training on a cleaned U."""
+
+    probability: Annotated[float, Field(gt=0, le=1)]
+
+
+class FilteringOptions(Options):
+    """How many samples are dropped, those that are most probably sensitive."""
+
+    share: Annotated[float, Field(gt=0, lt=1)]

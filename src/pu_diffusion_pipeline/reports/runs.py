@@ -200,7 +200,7 @@ def over_beta(runs: pd.DataFrame) -> pd.DataFrame:
     pu = runs[runs["method"] == "pu"]
     given = pu.assign(beta=pd.to_numeric(pu["beta"], errors="coerce"))
     points = [
-        {"beta": float(beta), "n": len(part), **_mean_and_range(part)}
+        {"beta": float(beta), "n": len(part), **mean_and_range(part)}
         for beta, part in given.groupby("beta")  # leaves out those that are not numbers
     ]
     if len(points) < 2:
@@ -211,7 +211,8 @@ def over_beta(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(points).sort_values("beta").reset_index(drop=True)
 
 
-def _mean_and_range(part: pd.DataFrame) -> dict[str, float]:
+def mean_and_range(part: pd.DataFrame) -> dict[str, float]:
+    """Of every main metric the mean, `_low` and `_high`, as in `over_beta`."""
     found: dict[str, float] = {}
     for column, metric in main_metrics().items():
         low, high = _range(part, column, metric)

@@ -86,6 +86,18 @@ def draw_figure4(
     return beta_curves(*shown), interactive_beta_curves(*shown)
 
 
+def draw_frontier(runs: pd.DataFrame) -> tuple[pd.DataFrame, "Figure", "PlotlyFigure"]:
+    """Rate against distance, all methods: the points, and two figures."""
+    from pu_diffusion_pipeline.reports.frontier import (
+        frontier_figure,
+        frontier_points,
+        interactive_frontier,
+    )
+
+    points = frontier_points(runs)
+    return points, frontier_figure(points), interactive_frontier(points)
+
+
 def draw_samples(**results: Any) -> tuple["Figure", "PlotlyFigure"]:
     """Figures 2 and 3: the first samples of each method; those judged sensitive are framed."""
     from pu_diffusion_pipeline.reports.figures import sample_panels

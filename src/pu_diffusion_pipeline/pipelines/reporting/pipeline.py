@@ -56,6 +56,17 @@ def create_figure4_pipeline(is_blind: bool = False) -> Pipeline:
     return create_summary_pipeline() + Pipeline([figure])
 
 
+def create_frontier_pipeline(after: Iterable[str] = ()) -> Pipeline:
+    """Rate against distance, from every finished run of the benchmark.
+
+    Args:
+        after: methods whose metrics must be there before the runs are gathered.
+    """
+    outputs = ["frontier_points", "frontier_figure", "frontier_figure_interactive"]
+    figure = Node(nodes.draw_frontier, "runs", outputs, name="draw_frontier")
+    return create_summary_pipeline(after) + Pipeline([figure])
+
+
 def create_pipeline(
     methods: Iterable[str], is_blind: bool = False, is_relearned: bool = False
 ) -> Pipeline:

@@ -2,27 +2,76 @@
 
 from typing import TYPE_CHECKING, Any
 
-from pu_diffusion_pipeline.diffusion.options import ComputeOptions, SamplingOptions
+from pu_diffusion_pipeline.diffusion.options import (
+    ComputeOptions,
+    GuidingOptions,
+    SamplingOptions,
+)
 from pu_diffusion_pipeline.images.image_set import ImageSet
+from pu_diffusion_pipeline.positive_unlabeled.options import FilteringOptions
 
 if TYPE_CHECKING:
     from diffusers import DDPMPipeline
 
+    from pu_diffusion_pipeline.positive_unlabeled.classifier import SensitivityClassifier
+
+Record = dict[str, object]
+
 
 def sample_model(
     model: "DDPMPipeline",
-    training_manifest: dict[str, object],
+    training_manifest: Record,
     sampling: SamplingOptions,
     compute: ComputeOptions,
     num_conditions: int | None,
     seed: int,
+    **drawn: Any,
 ) -> ImageSet:
-    """Samples of a trained model, saved once as uint8."""
+    """Samples of a trained model, saved once as uint8.
+
+    `drawn`: `away`, as in `sample_images`.
+    """
     from pu_diffusion_pipeline.diffusion.compute import resolve_compute
     from pu_diffusion_pipeline.diffusion.sampler import balanced_conditions, sample_images
 
     title = f"sample {training_manifest['method']}"
     conditions = balanced_conditions(sampling.num_images, num_conditions)
     how: dict[str, Any] = {"seed": seed, "compute": resolve_compute(compute), "title": title}
-    images = sample_images(model.unet, model.scheduler, sampling, conditions=conditions, **how)
+    how |= {"conditions": conditions, **drawn}
+    images = sample_images(model.unet, model.scheduler, sampling, **how)
     return ImageSet(images, {"training": training_manifest}, conditions)
+
+
+def sample_guided(
+    other: "DDPMPipeline", guiding: GuidingOptions, method: str, **plain: Any
+) -> ImageSet:
+    """Samples of a model that is pushed away from another one.
+
+    `plain`: the arguments of `sample_model`.
+    """
+    from pu_diffusion_pipeline.diffusion.guidance import Away
+
+    plain["training_manifest"] = {**plain["training_manifest"], "method": method}
+    away = Away.from_model(other, plain["model"], guiding)
+    return sample_model(**plain, away=away)
+
+
+def sample_filtered(
+    sensitivity: "SensitivityClassifier",
+    filtering: FilteringOptions,
+    method: str,
+    sampling: SamplingOptions,
+    **plain: Any,
+) -> ImageSet:
+    """Samples of a model without those that are most probably sensitive; more are drawn.
+
+    `plain`: the other arguments of `sample_model`.
+    """
+    from pu_diffusion_pipeline.positive_unlabeled.cleaning import least_sensitive, num_to_draw
+
+    plain["training_manifest"] = {**plain["training_manifest"], "method": method}
+    more = num_to_draw(sampling.num_images, filtering.share)
+    drawn = sample_model(sampling=sampling.model_copy(update={"num_images": more}), **plain)
+    kept = least_sensitive(sensitivity, drawn.images, sampling.num_images)
+    filtered = {"num_drawn": more, "num_dropped": more - len(kept)}
+    return ImageSet(drawn.images[kept], {**drawn.manifest, "filtered": filtered})

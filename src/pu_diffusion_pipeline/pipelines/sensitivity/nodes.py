@@ -6,7 +6,11 @@ import numpy as np
 import pandas as pd
 
 from pu_diffusion_pipeline.images.image_set import ImageSet
-from pu_diffusion_pipeline.positive_unlabeled.options import ClassPriorOptions, SensitivityOptions
+from pu_diffusion_pipeline.positive_unlabeled.options import (
+    ClassPriorOptions,
+    CleaningOptions,
+    SensitivityOptions,
+)
 
 if TYPE_CHECKING:
     from pu_diffusion_pipeline.positive_unlabeled.classifier import SensitivityClassifier
@@ -25,6 +29,21 @@ def fit_sensitivity(
     positions = unlabeled_index["position"].to_numpy()
     sets = (labeled_sensitive.images, unlabeled.images)
     return fit_sensitivity(*sets, positions, sensitivity, class_prior)
+
+
+def clean_unlabeled(
+    unlabeled: ImageSet,
+    unlabeled_index: pd.DataFrame,
+    sensitivity: "SensitivityClassifier",
+    cleaning: CleaningOptions,
+) -> tuple[ImageSet, dict[str, object], dict[str, object]]:
+    """U without what is probably sensitive, the share of sensitive images left, and the counts."""
+    from pu_diffusion_pipeline.positive_unlabeled.cleaning import clean
+
+    positions = unlabeled_index["position"].to_numpy()
+    cleaned = clean(sensitivity, positions, cleaning.probability)
+    beta = {"value": cleaned.beta, "source": "estimated, after cleaning"}
+    return unlabeled.select(cleaned.rows), beta, cleaned.record
 
 
 def render_review(

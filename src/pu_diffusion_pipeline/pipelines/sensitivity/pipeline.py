@@ -19,6 +19,17 @@ def create_pipeline() -> Pipeline:
     return Pipeline([node])
 
 
+def create_cleaning_pipeline() -> Pipeline:
+    """`cleaned_images`, U without what is probably sensitive, and the beta of what is left."""
+    node = Node(
+        nodes.clean_unlabeled,
+        ["unlabeled_images", "unlabeled_index", "sensitivity", "params:cleaning"],
+        ["cleaned_images", "cleaned_beta", "cleaning_report"],
+        name="clean_unlabeled",
+    )
+    return Pipeline([node])
+
+
 def create_review_pipeline() -> Pipeline:
     """`review_list` and `review_page`, for a person who cleans U."""
     node = Node(

@@ -8,7 +8,6 @@ from kedro.pipeline import Node, Pipeline
 from pu_diffusion_pipeline.diffusion.methods import Method
 from pu_diffusion_pipeline.pipelines.training import nodes
 
-SETS = ("unlabeled", "labeled_sensitive", "labeled_normal")
 SECTIONS = ("training", "objective", "compute", "seed")
 WATCHED_SECTIONS = ("watch", "sampling", "evaluation")
 
@@ -81,13 +80,11 @@ def create_pipeline(
 def _shared_inputs(method: Method) -> dict[str, str]:
     """Argument to data set, of what the methods share."""
     inputs = {"initial_model": "initial_model"}
-    inputs |= {name: f"{name}_images" for name in SETS[:2]}
+    inputs |= {"unlabeled": method.unlabeled, "labeled_sensitive": "labeled_sensitive_images"}
     if "labeled_normal" in method.sets:
         inputs["labeled_normal"] = "labeled_normal_images"
-    if method.uses_beta:
-        inputs["beta"] = "beta"
-    if method.is_reference:
-        inputs["unlabeled"] = "oracle_images"
+    if method.beta is not None:
+        inputs["beta"] = method.beta
     return inputs
 
 

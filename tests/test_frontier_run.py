@@ -1,0 +1,71 @@
+"""The pipeline `frontier` on made-up images: every method beside the others."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.images.image_set import ImageSet
+from pu_diffusion_pipeline.pipeline_registry import FRONTIER
+
+OUTPUT = "data/07_model_output/test"
+SMALL = {"sensitivity": {"folds": 2, "repeats": 1, "num_components": 8, "num_resamples": 20}}
+
+
+@pytest.fixture(scope="module")
+def frontier_run(tmp_path_factory, session):
+    folder = tmp_path_factory.mktemp("frontier")
+    with session(folder, **SMALL) as opened:
+        opened.run(pipeline_name="frontier")
+    return folder
+
+
+def samples(folder, method: str) -> ImageSet:
+    (path,) = (folder / OUTPUT / method).glob("*/samples")
+    return ImageSet.from_pretrained(path)
+
+
+def test_every_method_is_a_point_under_its_own_name(frontier_run):
+    (path,) = (frontier_run / "data/08_reporting/test/runs").glob("*/frontier.csv")
+    points = pd.read_csv(path)
+    assert set(points["method"]) == set(FRONTIER)
+    assert points["is_on_front"].any()
+    assert path.with_suffix(".png").is_file()
+
+
+def test_cleaning_leaves_fewer_images_and_a_smaller_share(frontier_run):
+    (path,) = (frontier_run / "data/04_feature/test").glob("*/cleaning.json")
+    report = json.loads(path.read_text())
+    assert report["num_kept"] < report["num_images"] == 110
+    assert report["beta_after"] < report["beta_before"]
+    (path,) = (frontier_run / "data/06_models/test/pu_clean").glob("*/manifest.json")
+    manifest = json.loads(path.read_text())
+    assert manifest["beta"]["value"] == report["beta_after"]
+    assert manifest["num_images"]["unlabeled"] == report["num_kept"]
+
+
+def test_filtered_samples_are_some_of_those_that_were_drawn(frontier_run):
+    kept = samples(frontier_run, "pu_filtered")
+    assert len(kept.images) == 24
+    assert kept.manifest["filtered"] == {"num_drawn": 27, "num_dropped": 3}
+    plain = {image.tobytes() for image in samples(frontier_run, "pu").images}
+    shared = sum(image.tobytes() in plain for image in kept.images)
+    assert 21 <= shared <= 24  # image i depends on the seed and on i alone
+
+
+def test_guided_samples_start_from_the_noise_of_the_plain_ones_and_differ(frontier_run):
+    plain, guided = samples(frontier_run, "pu").images, samples(frontier_run, "pu_guided").images
+    assert (plain != guided).any()
+    assert np.corrcoef(plain.ravel(), guided.ravel())[0, 1] > 0.5
+
+
+def test_guiding_refuses_a_model_that_is_not_there_and_names_the_command(finished_run, session):
+    with (
+        session(finished_run, training={"num_steps": 7}) as opened,
+        pytest.raises(
+            InvalidInput, match=r"unsupervised.model .* made by kedro run --pipeline=train_unsuper"
+        ),
+    ):
+        opened.run(pipeline_name="sample_pu_guided")
