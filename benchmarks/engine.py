@@ -47,6 +47,7 @@ from pu_diffusion_pipeline.training.sets import TrainingSets
 
 REPO = Path(__file__).resolve().parents[1]
 RESULTS, PAGE = REPO / "docs/results/benchmarks.json", REPO / "docs/benchmarks.md"
+BY_HAND = "<!-- From here on by hand: `make bench` keeps it. -->"
 MODELS = {"paper's U-Net": ("mnist_even", 16), "small U-Net": (None, 64)}  # environment, batch size
 PLAIN_STEPS = 20  # of DDPMPipeline's 1,000 that are timed
 PLAIN = "plain diffusers, fp32"
@@ -629,7 +630,8 @@ def main() -> None:
         results[name] = PARTS[name](options)
         results["machine"] = machine()
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    PAGE.write_text(page(results))
+    _, mark, by_hand = PAGE.read_text().partition(BY_HAND)
+    PAGE.write_text(page(results).rstrip() + "\n\n" + mark + by_hand)
     print(page(results))
 
 

@@ -7,7 +7,7 @@ convolution counts as one matrix, outputs by all the rest. It is pytorch_optimiz
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -30,24 +30,22 @@ def build_optimizer(denoiser: UNet2DModel, options: TrainingOptions) -> torch.op
         denoiser: whose weights it moves.
         options: learning rates, weight decay and the betas of AdamW.
     """
-    decay = {"weight_decay": options.weight_decay}
-    adamw: dict[str, Any] = {"lr": options.learning_rate, "betas": options.adam_betas, **decay}
+    rate, betas, decay = options.learning_rate, options.adam_betas, options.weight_decay
     if options.muon_learning_rate is None:
-        return torch.optim.AdamW(denoiser.parameters(), fused=True, **adamw)
+        weights = denoiser.parameters()
+        return torch.optim.AdamW(weights, rate, betas, weight_decay=decay, fused=True)
     from pytorch_optimizer import Muon
 
     named = list(denoiser.named_parameters())
     hidden = [weight for name, weight in named if _is_hidden(name, weight)]
     others = [weight for name, weight in named if not _is_hidden(name, weight)]
-    muon = {"lr": options.muon_learning_rate, "momentum": MOMENTUM, **decay}
-    groups: list[dict[str, Any]] = [
-        {"params": hidden, "use_muon": True, **muon},
-        {"params": others, "use_muon": False, "eps": 1e-8, **adamw},
-    ]
-    return Muon(groups)
+    adamw = {"params": others, "use_muon": False, "lr": rate, "betas": betas, "eps": 1e-8}
+    muon = {"params": hidden, "use_muon": True, "lr": options.muon_learning_rate}
+    muon["momentum"] = MOMENTUM
+    return Muon([{**group, "weight_decay": decay} for group in (muon, adamw)])
 
 
-def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, object]) -> None:
     """Take up a saved state, its moments in the memory layout of the weights now."""
     optimizer.load_state_dict(state)
     for weight, kept in optimizer.state.items():
