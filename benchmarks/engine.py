@@ -65,8 +65,10 @@ VARIANTS = {
 
 
 def parameters(env: str | None, **training: Any) -> Parameters:
-    """The configuration of an environment."""
-    return open_loader(REPO / "conf", env, {"training": training}).final_parameters()
+    """The configuration of an environment; batches of 64 and AdamW, as the plain loop."""
+    usual = {"batch_size": 64, "muon_learning_rate": None}
+    given = {"training": {**usual, **training}}
+    return open_loader(REPO / "conf", env, given).final_parameters()
 
 
 def images_like(settings: Parameters, count: int) -> np.ndarray:
@@ -224,7 +226,6 @@ def step_settings(model: str, steps: int) -> Parameters:
         log_every=100,
         warmup_steps=2,
         batches="stratified",
-        muon_learning_rate=None,  # as the plain loop
     )
 
 

@@ -1,14 +1,14 @@
 """Seconds of training until the effect shows: two recipes in turns.
 
-python benchmarks/time_to_effect.py [--today RECIPE] [--candidate RECIPE] [--env ENV]
-    [--seeds 0,1,2] [--lengths 0.8,1] [--to FILE.csv]
+python benchmarks/time_to_effect.py [--before RECIPE] [--after RECIPE] [--env ENV]
+    [--seeds 0,1,2] [--lengths 0.8,1] [--images 2000] [--to FILE.csv]
 
 RECIPE is what differs from conf/: a YAML file, or as in `kedro run --params`. Without them the
 recipe before Muon (conf/shared/adamw.yml) is compared with that of conf/.
 
 The effect: PU training has a non-sensitive rate at least 0.07 above that of unsupervised training,
-at a Frechet distance that is not larger than that of today's PU training at its full length, same
-seed. A training is as long as it is planned to be, with its whole learning-rate schedule, so each
+at a Frechet distance that is not larger than that of PU training before, at its full length and the
+same seed. A training is as long as it is planned to be, with its whole learning-rate schedule, so each
 length (a share of the recipe's own steps) is a training of its own, and the shortest with the
 effect counts. Only the training is timed. Prints a row per training and the time to the effect.
 """
@@ -91,7 +91,7 @@ class Measure:
 
 
 def rows_of_a_seed(
-    env: str | None, seed: int, recipes: dict[str, dict], lengths: list[float]
+    env: str | None, seed: int, recipes: dict[str, dict], lengths: list[float], num_images: int
 ) -> Iterator[Row]:
     """Both recipes in turns, from the longest to the shortest."""
     measure = Measure(env, seed)
@@ -102,6 +102,8 @@ def rows_of_a_seed(
             full = parameters.training.num_steps
             if full is None:
                 raise SystemExit(f"{name}: expected training.num_steps, got num_epochs")
+            drawing = parameters.sampling.model_copy(update={"num_images": num_images})
+            parameters = parameters.model_copy(update={"sampling": drawing})
             for method in METHODS:
                 yield measure.row(name, parameters, round(length * full), method)
 
@@ -110,9 +112,9 @@ def times_to_effect(rows: list[Row]) -> Iterator[str]:
     """A line per seed and recipe."""
     for seed in sorted({row.seed for row in rows}):
         here = [row for row in rows if row.seed == seed]
-        today = [row for row in here if row.recipe == "today" and row.method == "pu"]
-        largest = max(today, key=lambda row: row.steps).frechet_distance
-        for recipe in sorted({row.recipe for row in here}, reverse=True):
+        before = [row for row in here if row.recipe == "before" and row.method == "pu"]
+        largest = max(before, key=lambda row: row.steps).frechet_distance
+        for recipe in ("before", "after"):
             reached = [
                 mean((plain.seconds, pu.seconds))
                 for plain, pu in _pairs([row for row in here if row.recipe == recipe])
@@ -142,19 +144,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--today", default=str(ADAMW), metavar="RECIPE")
-    parser.add_argument("--candidate", default="", metavar="RECIPE")
+    parser.add_argument("--before", default=str(ADAMW), metavar="RECIPE")
+    parser.add_argument("--after", default="", metavar="RECIPE")
     parser.add_argument("--env")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--lengths", default="0.8,1")
+    parser.add_argument("--images", type=int, default=2_000, help="samples of a model")
     parser.add_argument("--to", type=Path, default=Path("time_to_effect.csv"))
     given = parser.parse_args()
     bootstrap_project(PROJECT)
-    recipes = {name: recipe(getattr(given, name)) for name in ("today", "candidate")}
+    recipes = {name: recipe(getattr(given, name)) for name in ("before", "after")}
     lengths = [float(one) for one in given.lengths.split(",")]
     rows: list[Row] = []
     for seed in map(int, given.seeds.split(",")):
-        for row in rows_of_a_seed(given.env, seed, recipes, lengths):
+        for row in rows_of_a_seed(given.env, seed, recipes, lengths, given.images):
             rows.append(row)
             print(*(f"{one:.3f}" if isinstance(one, float) else one for one in row), flush=True)
             with given.to.open("w", newline="") as file:

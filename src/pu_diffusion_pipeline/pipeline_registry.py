@@ -168,12 +168,12 @@ class _Parts:
         }
 
     def frontier(self) -> Pipeline:
-        """Without labels there is no `oracle`, and what the judge has filtered it cannot judge."""
+        """Without labels: no `oracle`, and nothing that the judge has cleaned or filtered."""
         methods = [
             name
             for name in FRONTIER
             if not self.form.is_blind
-            or not (METHODS[name].is_reference or "filtering" in METHODS[name].sections)
+            or not (METHODS[name].is_reference or "sensitivity" in METHODS[name].sections)
         ]
         trained = [self.train[name] for name in methods if name in self.train]
         rest = [self.sample[name] + self.evaluate[name] for name in methods]

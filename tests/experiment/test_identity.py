@@ -23,7 +23,7 @@ from pu_diffusion_pipeline.experiment.parameters import Parameters, load_paramet
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 SAMPLED = {"samples", "relearned"}
-MEASURED = {"metrics", "relearning", "comparable"}
+MEASURED = {"metrics", "relearning", "comparable", "frontier"}
 OF_METHODS = ("model", "samples", "metrics")
 
 
@@ -115,17 +115,17 @@ def test_what_does_not_change_results_does_not_show(override):
         ("sampling.num_steps=4", {*SAMPLED, *MEASURED}),
         ("evaluation.neighborhood=2", {"reference", *MEASURED}),
         ("judge.num_epochs=3", {"judge", "reference", *MEASURED}),
-        ("class_prior.delta=0.2", {"class_prior", "sensitivity", "cleaned"}),
-        ("cleaning.probability=0.3", {"cleaned"}),
-        ("filtering.share=0.3", set()),
-        ("guiding.weight=3", set()),
+        ("class_prior.delta=0.2", {"class_prior", "sensitivity", "cleaned", "frontier"}),
+        ("cleaning.probability=0.3", {"cleaned", "frontier"}),
+        ("filtering.share=0.3", {"frontier"}),
+        ("guiding.weight=3", {"frontier"}),
         ("relearning.every=2", {"relearned", "relearning"}),
         ("noise.schedule=scaled_linear", {"base", "initial", "model", *SAMPLED, *MEASURED}),
         ("compute.precision=bf16", {"base", "model", *SAMPLED, *MEASURED}),
         (
             "seed=5",
             {"split", "class_prior", "sensitivity", "cleaned", "initial", "model"}
-            | {*SAMPLED, *MEASURED} - {"comparable"},
+            | {*SAMPLED, *MEASURED} - {"comparable", "frontier"},
         ),
         ("data.image_size=32", set(STAGES)),
     ],

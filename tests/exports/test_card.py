@@ -172,6 +172,8 @@ def test_weights_that_the_judge_chose_are_said_to_be(metrics):
 def test_every_method_has_a_card(method):
     card = text(replace(conditional_run(), method=method))
     assert ("This is a reference model" in card) == METHODS[method].is_reference
+    assert ("| left out of U |" in card) == ("cleaning" in METHODS[method].sections)
+    assert ("(given)" in card) == METHODS[method].uses_beta
     assert ("| S, labeled sensitive |" in card) == ("labeled_sensitive" in METHODS[method].sets)
 
 

@@ -44,6 +44,7 @@ STAGES = {
     "relearned": (*SAMPLES, "relearning"),
     "relearning": (*METRICS, "relearning"),
     "comparable": METRICS,  # what the runs of one table share
+    "frontier": (*METRICS, "cleaning", "guiding", "filtering", "sensitivity", "class_prior"),
 }
 LONGEST_TAG = 120  # characters; file systems allow 255 for a name
 

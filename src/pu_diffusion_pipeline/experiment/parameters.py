@@ -53,7 +53,7 @@ ONE_LENGTH = {"num_steps": None, "num_epochs": None}
 def _seed_matters(artifact: Artifact) -> bool:
     if artifact.stage == "initial":
         return artifact.values["pretrained"] is None
-    return artifact.stage != "comparable"
+    return artifact.stage not in ("comparable", "frontier")
 
 
 def _uses_beta(artifact: Artifact) -> bool:
@@ -77,7 +77,7 @@ def _is_blind(artifact: Artifact) -> bool:
 
 def _with_sensitivity(artifact: Artifact) -> tuple[str, ...]:
     """Without labels it judges, and chooses the images to compare with."""
-    judged = artifact.stage in ("reference", "metrics", "relearning", "comparable")
+    judged = artifact.stage in ("reference", "metrics", "relearning", "comparable", "frontier")
     return ("sensitivity", "class_prior") if judged and _is_blind(artifact) else ()
 
 

@@ -53,6 +53,12 @@ def _unconditional(parameters: Parameters) -> str | None:
     return "the relearning check: expected data.num_conditions null, it needs unconditional models"
 
 
+def _unconditional_samples(parameters: Parameters) -> str | None:
+    if parameters.data.num_conditions is None:
+        return None
+    return "guided and filtered samples: expected data.num_conditions null, they are unconditional"
+
+
 def _nobody_relearns(parameters: Parameters) -> str | None:
     if not parameters.relearning.in_report:
         return None
@@ -87,8 +93,8 @@ def _another_judge(parameters: Parameters) -> str | None:
     if parameters.data.has_truth or parameters.judge.onnx is not None:
         return None
     return (
-        "filtered samples: without labels the classifier that filtered them would judge them; give "
-        "labels.csv and data.folder.labels: true, or judge.onnx"
+        "without labels the classifier that cleaned or filtered for this method would judge it; "
+        "give labels.csv and data.folder.labels: true, or judge.onnx"
     )
 
 
@@ -98,6 +104,8 @@ REQUIREMENTS: dict[str, Requirement] = {
     "use_given_beta": _given_beta,
     "training.train_denoiser": _nobody_watches,
     "relearn": _unconditional,
+    "sample_guided": _unconditional_samples,
+    "sample_filtered": _unconditional_samples,
     "render_report": _nobody_relearns,
     "render_data_report": _folder,
     "judge_samples": _own_judge,
@@ -111,7 +119,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     **{
         f"{name}.evaluation": _another_judge
         for name, method in METHODS.items()
-        if "filtering" in method.sections
+        if "sensitivity" in method.sections
     },
 }
 

@@ -12,6 +12,7 @@ PACKAGES = (
     "kedro",
     "numpy",
     "pu_diffusion_pipeline",
+    "pytorch_optimizer",
     "scikit-learn",
     "torch",
     "torch-fidelity",

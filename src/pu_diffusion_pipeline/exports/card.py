@@ -83,6 +83,7 @@ def render_card(run: FinishedRun, pipeline: str, grid: Grid | None, options: Car
         front_matter=front_matter(run, options.license_name),
         run=run,
         facts=METHODS[run.method],
+        cleaned="cleaning" in METHODS[run.method].sections,
         parameters=run.parameters,
         pipeline=pipeline,
         grid=grid,
@@ -127,6 +128,8 @@ def _beta(run: FinishedRun) -> str | None:
     chosen, asked = run.manifest["beta"], run.parameters.beta
     if chosen is None:
         return None
+    if not METHODS[run.method].uses_beta:
+        return f"{chosen['value']:.4g} ({chosen['source']})"
     if not isinstance(asked, str):
         return f"{chosen['value']:.4g} (given)"
     return f"{chosen['value']:.4g} ({ORIGINS[asked]}; {chosen['source']})"
@@ -138,14 +141,19 @@ def _training(run: FinishedRun) -> Iterator[tuple[str, str]]:
     training, objective, noise = parameters.training, parameters.objective, parameters.noise
     yield "start", _start(run)
     yield "denoiser", f"UNet2DModel with {manifest['num_parameters']:,} parameters"
+    if "cleaning" in METHODS[run.method].sections:
+        least = parameters.cleaning.probability
+        yield "left out of U", f"images that are sensitive with a probability of {least:g} or more"
     yield "steps", f"{manifest['num_steps']:,} of {training.batch_size} images"
     yield "batches", training.batches
-    yield "learning rate", f"{training.learning_rate:g}"
+    yield "learning rate", f"{training.learning_rate:g} (AdamW)"
+    if training.muon_learning_rate is not None:
+        yield "learning rate of the matrices", f"{training.muon_learning_rate:g} (Muon)"
     yield "averaged weights", _or_none(training.ema_decay)
     yield "noise", f"{noise.num_train_timesteps} time steps, {noise.schedule} schedule"
     yield "prediction", noise.prediction_type
     yield "error", f"{objective.reduction} over pixels of the {objective.error_space} error"
-    if METHODS[run.method].uses_beta:
+    if METHODS[run.method].beta is not None:
         yield "correction of the risk", objective.correction
     if METHODS[run.method].uses_gamma:
         yield "gamma", f"{objective.gamma:g}"

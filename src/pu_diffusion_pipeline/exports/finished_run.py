@@ -138,9 +138,10 @@ def _hub_base(pretrained: str | None, project: Path) -> str | None:
 def _check_method(method: str) -> None:
     trained = [name for name, facts in METHODS.items() if facts.trains]
     if method in METHODS and method not in trained:
+        model = METHODS[method].draws_from
+        why = f"draws from {' and '.join(model)}" if model else "is where fine-tuning starts"
         raise InvalidInput(
-            f"--method: {method} is the model that fine-tuning starts from, no run trains it; "
-            f"expected one of {', '.join(trained)}"
+            f"--method: {method} {why}, no run trains it; expected one of {', '.join(trained)}"
         )
     try:
         require_one_of(method, trained)

@@ -110,6 +110,8 @@ def _seconds_per_step(conf: Path, asked: Asked, chosen: Chosen) -> float:
         "data": {"image_size": chosen.image_size, "channels": chosen.channels},
         "pretrained": asked.pretrained,
     }
+    if asked.pretrained is not None:
+        settings["training"] = {"muon_learning_rate": None}
     if chosen.block_out_channels is None:
         settings["noise"] = dict(chosen.noise)
         settings["objective"] = {"error_space": chosen.noise["prediction_type"]}

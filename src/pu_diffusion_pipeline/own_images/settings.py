@@ -15,7 +15,7 @@ GREY = {"1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N"}  # Pillow's mode
 SMALL = {32: [16, 16, 64, 128, 128], 64: [16, 32, 64, 128, 128, 128]}
 LARGE = {128: [64, 64, 128, 256, 256, 256]}
 LONGEST = 100  # passes over U and S; more than the paper's
-FEWEST_STEPS = 300  # below, samples are noise
+FEWEST_STEPS = 200  # the fewest that were tried on digits (docs/results/recipes.md)
 ROUND = 50
 
 

@@ -47,7 +47,7 @@ def select_runs(
     rows = []
     left_out = {}
     for name, record in records.items():
-        differing = _differences(record["settings"], comparable[record["method"]])
+        differing = _differences(record["settings"], comparable[record["method"]], record["method"])
         if differing:
             left_out[name] = differing
         else:
@@ -64,17 +64,19 @@ def _order(row: Mapping[str, object]) -> tuple[object, ...]:
     return place, str(row["beta"]), row["gamma"] or 0.0, row["seed"]
 
 
-def _differences(made: Mapping[str, object], asked: Mapping[str, object]) -> list[str]:
+def _differences(made: Mapping[str, object], asked: Mapping[str, object], method: str) -> list[str]:
     return [
         f"{name}: {made.get(name)!r} (asked: {asked.get(name)!r})"
         for name in sorted({*made, *asked})
-        if _must_agree(name) and made.get(name) != asked.get(name)
+        if _must_agree(name, method) and made.get(name) != asked.get(name)
     ]
 
 
-def _must_agree(name: str) -> bool:
-    # The options of the class prior matter only where beta is estimated, so they go with beta.
-    return name not in VARIES and not name.startswith("class_prior.")
+def _must_agree(name: str, method: str) -> bool:
+    # To most methods the class prior matters only where beta is estimated: it goes with beta.
+    if name.startswith("class_prior."):
+        return "class_prior" in METHODS[method].sections
+    return name not in VARIES
 
 
 def _refuse_mixed_protocols(rows: list[dict[str, object]]) -> None:

@@ -95,7 +95,7 @@ class History(Observer):
         return {
             "step": learner.step,
             **means,
-            "learning_rate": float(learner.lr_scheduler.get_last_lr()[0]),
+            "learning_rate": float(learner.lr_scheduler.get_last_lr()[-1]),
             "images_per_second": num_images / self._stopwatch.seconds,
         }
 
@@ -109,8 +109,9 @@ class History(Observer):
             raise TrainingDiverged(
                 f"The loss or its gradient is not finite by step {learner.step} "
                 f"(last good checkpoint: {last_good_checkpoint(self._checkpoints)}). "
-                f"Likely causes: training.learning_rate {self._options.learning_rate} too high, "
-                "fp16, objective.correction none or a beta too large."
+                f"Likely causes: training.learning_rate {self._options.learning_rate} or "
+                f"muon_learning_rate {self._options.muon_learning_rate} too high, fp16, "
+                "objective.correction none or a beta too large."
             )
 
 

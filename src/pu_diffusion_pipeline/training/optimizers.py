@@ -42,6 +42,7 @@ def build_optimizer(denoiser: UNet2DModel, options: TrainingOptions) -> torch.op
     adamw = {"params": others, "use_muon": False, "lr": rate, "betas": betas, "eps": 1e-8}
     muon = {"params": hidden, "use_muon": True, "lr": options.muon_learning_rate}
     muon["momentum"] = MOMENTUM
+    # AdamW's group comes last: its learning rate is the one in the history.
     return Muon([{**group, "weight_decay": decay} for group in (muon, adamw)])
 
 

@@ -68,6 +68,7 @@ def relearn(
         update={
             "num_steps": relearning.num_steps,
             "num_epochs": None,
+            "muon_learning_rate": None,  # a trained model moves in smaller steps
             "warmup_steps": 0,
             "ema_decay": None,
         }

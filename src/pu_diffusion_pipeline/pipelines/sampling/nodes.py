@@ -50,10 +50,12 @@ def sample_guided(
     `plain`: the arguments of `sample_model`.
     """
     from pu_diffusion_pipeline.diffusion.guidance import Away
+    from pu_diffusion_pipeline.diffusion.weights_check import weights_digest
 
     plain["training_manifest"] = {**plain["training_manifest"], "method": method}
     away = Away.from_model(other, plain["model"], guiding)
-    return sample_model(**plain, away=away)
+    drawn = sample_model(**plain, away=away)
+    return ImageSet(drawn.images, {**drawn.manifest, "away_from": weights_digest(other.unet)})
 
 
 def sample_filtered(
