@@ -8,7 +8,7 @@ recipe before Muon (conf/shared/adamw.yml) is compared with that of conf/.
 
 The effect: PU training has a non-sensitive rate at least 0.07 above that of unsupervised training,
 at a Frechet distance that is not larger than that of PU training before, at its full length and the
-same seed. A training is as long as it is planned to be, with its whole learning-rate schedule, so each
+same seed. A training is as long as planned, with its whole learning-rate schedule, so each
 length (a share of the recipe's own steps) is a training of its own, and the shortest with the
 effect counts. Only the training is timed. Prints a row per training and the time to the effect.
 """

@@ -130,6 +130,7 @@ def _pipelines(form: Form) -> dict[str, Pipeline]:
         "figure1": reporting.create_figure1_pipeline(form.is_blind),
         "figure4": reporting.create_figure4_pipeline(form.is_blind),
         "frontier": parts.frontier(),
+        "frontier_figure": reporting.create_frontier_pipeline(),
         "finetune": parts.everything(["pretrained", *defaults]),
         "__default__": parts.everything(defaults),
     }
