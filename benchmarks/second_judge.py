@@ -1,6 +1,6 @@
 """A second judge, of another kind, on saved samples; their balance of classes; whether they copy S.
 
-python benchmarks/second_judge.py [--env ENV] [--seeds 0,1,2] [--to FILE.csv]
+python benchmarks/second_judge.py [--env ENV] [--seeds 0,1,2] [--params NAME:VALUE] [--to FILE.csv]
 
 Needs finished runs (`kedro run --pipeline=frontier`). The judge is a support vector machine on
 pixels, trained on the judge's images with true labels; no method uses it. `copies`: of the samples'
@@ -20,6 +20,7 @@ from kedro.io import DataCatalog
 from sklearn.neighbors import NearestNeighbors
 from sklearn.svm import SVC
 
+from pu_diffusion_pipeline.command_line import parse_params
 from pu_diffusion_pipeline.config_loader import open_loader
 from pu_diffusion_pipeline.diffusion.methods import METHODS
 
@@ -64,12 +65,12 @@ def share_near(samples: np.ndarray, one: np.ndarray, other: np.ndarray) -> float
     return float((nearest < count).mean())
 
 
-def measured(env: str | None, seed: int) -> Iterator[dict[str, object]]:
-    """A row per method that has samples."""
-    given = {"env": env, "runtime_params": {"seed": seed}}
+def measured(env: str | None, changes: dict[str, object]) -> Iterator[dict[str, object]]:
+    """A row per method that has samples of a run with these parameters."""
+    given = {"env": env, "runtime_params": changes}
     with KedroSession.create(PROJECT, **given) as session:
         catalog = session.load_context().catalog
-        parameters = open_loader(PROJECT / "conf", env, {"seed": seed}).final_parameters()
+        parameters = open_loader(PROJECT / "conf", env, changes).final_parameters()
         judge = SecondJudge(catalog, parameters.data.normal_classes)
         sensitive = catalog.load("labeled_sensitive_images").images
         heldout = catalog.load("heldout_images").images
@@ -83,7 +84,7 @@ def measured(env: str | None, seed: int) -> Iterator[dict[str, object]]:
             balance = {f"class_{one}": int((shown == one).sum()) for one in judge.normal}
             yield {
                 "method": method,
-                "seed": seed,
+                "seed": parameters.seed,
                 "first_judge": float(first.mean()),
                 "second_judge": float(second.mean()),
                 "both_normal": float((first & second).mean()),
@@ -100,11 +101,12 @@ def main() -> None:
     )
     parser.add_argument("--env")
     parser.add_argument("--seeds", default="0")
+    parser.add_argument("--params", default="", help="as for kedro run")
     parser.add_argument("--to", type=Path)
     given = parser.parse_args()
     bootstrap_project(PROJECT)
-    seeds = [int(one) for one in given.seeds.split(",")]
-    table = pd.DataFrame(row for seed in seeds for row in measured(given.env, seed))
+    changes = [{**parse_params(given.params), "seed": int(one)} for one in given.seeds.split(",")]
+    table = pd.DataFrame(row for one in changes for row in measured(given.env, one))
     if given.to is not None:
         table.to_csv(given.to, index=False)
     print(table.drop(columns="seed").groupby("method", sort=False).mean().round(3).to_string())

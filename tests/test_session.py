@@ -118,3 +118,8 @@ def test_a_plain_kedro_session_is_told_which_form_to_run(tmp_path, pipeline, par
 def test_relearning_of_a_conditional_model_is_refused_before_any_training(tmp_path, run):
     with pytest.raises(InvalidInput, match=r"expected data\.num_conditions null"):
         run(tmp_path, env="digits_conditional", relearning={"in_report": True})
+
+
+def test_conditional_models_are_neither_guided_nor_filtered(tmp_path, run):
+    with pytest.raises(InvalidInput, match=r"filtered samples: expected data\.num_conditions null"):
+        run(tmp_path, "frontier", env="digits_conditional")

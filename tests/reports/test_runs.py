@@ -107,6 +107,14 @@ def test_a_run_with_other_parameters_is_left_out_naming_them():
     assert selection.left_out == {"pu/long": ["training.num_steps: 1800 (asked: 900)"]}
 
 
+def test_options_of_the_class_prior_part_the_runs_of_methods_that_use_the_classifier():
+    """To the others they matter only where beta is estimated."""
+    option = {"class_prior.delta": 0.2}
+    made = {name: record(name, 0, 0.9, **option) for name in ("pu", "pu_clean", "pu_filtered")}
+    kept = select_runs(made, asked()).runs
+    assert list(kept["method"]) == ["pu"]
+
+
 @pytest.mark.parametrize(
     ("part", "field"),
     [("fidelity", "weights_digest"), ("fidelity", "num_reference"), ("judge", "weights_digest")],

@@ -139,7 +139,7 @@ def _check_method(method: str) -> None:
     trained = [name for name, facts in METHODS.items() if facts.trains]
     if method in METHODS and method not in trained:
         model = METHODS[method].draws_from
-        why = f"draws from {' and '.join(model)}" if model else "is where fine-tuning starts"
+        why = f"draws from {' and '.join(model)}" if model else "is what fine-tuning starts from"
         raise InvalidInput(
             f"--method: {method} {why}, no run trains it; expected one of {', '.join(trained)}"
         )

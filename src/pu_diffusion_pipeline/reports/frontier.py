@@ -65,7 +65,7 @@ def frontier_figure(points: pd.DataFrame) -> Figure:
             xerr=_reach(point, DISTANCE),
             yerr=_reach(point, SAFE),
             marker="s" if METHODS[point.method].is_reference else "o",
-            color="tab:gray" if METHODS[point.method].is_reference else None,
+            color="black" if METHODS[point.method].is_reference else None,
             capsize=3,
             linewidth=1,
         )
