@@ -2,10 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-RUNNABLE := $(VENV)/.runnable
 INSTALLED := $(VENV)/.installed
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	--constraint constraints.txt --editable
 # Each test uses one thread; a process for each core runs files of tests.
 PARALLEL := -n auto --dist loadfile
 # Python traces lines cheaply from 3.12 on (sys.monitoring).
@@ -22,18 +19,15 @@ help:  ## list the commands
 
 install: $(INSTALLED)  ## create .venv with the tested versions (done by the others when needed)
 
-$(RUNNABLE): pyproject.toml constraints.txt  # what runs need, without the tools of development
+$(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
 		|| { echo "Python 3.10 or newer is needed; set PYTHON=..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(PIP_INSTALL) .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-$(INSTALLED): $(RUNNABLE)
-	$(PIP_INSTALL) '.[dev]'
-	@touch $@
-
-demo: $(RUNNABLE)  ## the main job on real digits: train three methods, sample, judge, report
+demo: $(INSTALLED)  ## the main job on real digits: train three methods, sample, judge, report
 	$(BIN)/kedro run
 	@echo "Report: $$(ls -t data/08_reporting/digits_even/*/report.html | head -n 1)"
 
@@ -69,10 +63,10 @@ format: $(INSTALLED)  ## apply the style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-viz: $(RUNNABLE)  ## look at the DAG in the browser
+viz: $(INSTALLED)  ## look at the DAG in the browser
 	$(BIN)/kedro viz run
 
-report: $(RUNNABLE)  ## render the report from what is saved
+report: $(INSTALLED)  ## render the report from what is saved
 	$(BIN)/kedro run --pipeline=report
 
 clean:  ## delete caches (not the environment, not data)
