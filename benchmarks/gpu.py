@@ -22,6 +22,7 @@ from pu_diffusion_pipeline.config_loader import open_loader
 from pu_diffusion_pipeline.diffusion.compute import resolve_compute
 from pu_diffusion_pipeline.diffusion.objectives import Objective
 from pu_diffusion_pipeline.diffusion.sampler import sample_images
+from pu_diffusion_pipeline.images.image_set import ImageSet
 from pu_diffusion_pipeline.images.synthetic import synthetic_digits
 from pu_diffusion_pipeline.training.batches import length_in_steps
 from pu_diffusion_pipeline.training.job import Job
@@ -66,7 +67,7 @@ def measure(row: str, way: str, device: str, *, is_short: bool) -> dict[str, flo
     size, channels = parameters.data.image_size, parameters.data.channels
     digits, _ = synthetic_digits(per_class=30, size=size)
     images = np.ascontiguousarray(np.repeat(digits[:, None], channels, axis=1))
-    sets = TrainingSets(images[30:], images[:30])
+    sets = TrainingSets(ImageSet(images[30:]), ImageSet(images[:30]))
     start = random_start(parameters.denoiser, parameters.noise, parameters.data, 0)
     changed = {"num_steps": warm + timed, "num_epochs": None, "batches": "stratified"}
     common = (options.model_copy(update=changed), parameters.objective, parameters.compute)
