@@ -44,7 +44,9 @@ def losses(folder: Path) -> list[float]:
 
 
 def is_same_training(folder: Path, other: Path) -> bool:
-    assert losses(folder) == pytest.approx(losses(other), rel=1e-4)
+    # Muon's Newton-Schulz steps are in bf16 and amplify the rounding of float32; with AdamW
+    # `test_processes.py` compares the weights.
+    assert losses(folder) == pytest.approx(losses(other), rel=1e-3)
     return True
 
 
