@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from pu_diffusion_pipeline.training.draws import BatchDraws
     from pu_diffusion_pipeline.training.loop import Learner
-from pu_diffusion_pipeline.training.options import TrainingOptions
+    from pu_diffusion_pipeline.training.options import TrainingOptions
 
 log = logging.getLogger(__name__)
 
