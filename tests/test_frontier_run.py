@@ -17,7 +17,7 @@ SMALL = {"sensitivity": {"folds": 2, "repeats": 1, "num_components": 8, "num_res
 @pytest.fixture(scope="module")
 def frontier_run(tmp_path_factory, session):
     folder = tmp_path_factory.mktemp("frontier")
-    with session(folder, **SMALL) as opened:
+    with session(folder, **SMALL, training={"muon_learning_rate": 0.02}) as opened:
         opened.run(pipeline_name="frontier")
     return folder
 
