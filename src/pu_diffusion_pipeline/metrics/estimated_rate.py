@@ -9,8 +9,10 @@ What biases it: samples are taken for a mixture of images like those of S and of
 those of U. Generated images are not drawn as U is. Blurred or odd ones have scores in between, and
 a model that was trained against S may make sensitive images that look less like S. The scores show
 some of that: a share of the samples that no mixture explains (`unexplained`). Those may be of
-either kind, so the interval is widened by that share. What looks just like normal images of U stays
-unseen.
+either kind, so the rate is only known to within that share. Both ends of what is possible are
+bootstrapped: the interval holds the uncertainty of that share too (Horowitz and Manski, 2000,
+"Nonparametric analysis of randomized experiments with missing covariate and outcome data"). What
+looks just like normal images of U stays unseen.
 """
 
 from collections.abc import Mapping
@@ -102,14 +104,15 @@ def rate_from_scores(
         return {**record, "warnings": ["the scores do not tell S from U"]}
     rng = numpy_generator(seed, "estimated_rate")
     drawn = [
-        _resampled_rate(scores, sample_scores, _drawn_beta(beta, beta_range, rng), rng)
+        _resampled_ends(scores, sample_scores, _drawn_beta(beta, beta_range, rng), rng)
         for _ in range(num_resamples)
     ]
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    lows, highs = np.transpose(drawn)
     misfit, deviation = _misfit(whole, samples, beta, 1 - estimate)
-    unexplained = max(misfit - MEAN_MISFIT * deviation, 0.0)
-    record |= {"low": max(min(float(low), estimate) - unexplained, 0.0)}
-    record |= {"high": min(max(float(high), estimate) + unexplained, 1.0)}
+    unexplained = _unexplained(misfit, deviation)
+    low = min(float(np.quantile(lows, (1 - LEVEL) / 2)), estimate - unexplained)
+    high = max(float(np.quantile(highs, (1 + LEVEL) / 2)), estimate + unexplained)
+    record |= {"low": max(low, 0.0), "high": min(high, 1.0)}
     warnings = _warnings(misfit) if misfit > LARGEST_MISFIT * deviation else []
     return {**record, "misfit": misfit, "unexplained": unexplained, "warnings": warnings}
 
@@ -136,17 +139,24 @@ def _rate(scores: Scores, samples: np.ndarray, beta: float) -> tuple[float, floa
     return threshold, rogan_gladen(below, 1 - max(of_normal, 0.0), of_sensitive)
 
 
-def _resampled_rate(
+def _resampled_ends(
     scores: Scores, samples: np.ndarray, beta: float, rng: np.random.Generator
-) -> float:
-    """The rate of a bootstrap sample; any share if its scores do not tell S from U."""
+) -> Range:
+    """The least and the largest rate of a bootstrap sample, with its own unexplained share.
+
+    Any share if its scores do not tell S from U.
+    """
     repeats = rng.integers(len(samples), size=len(samples))
     drawn = [
         part[repeats].mean(axis=0)[..., rng.integers(part.shape[-1], size=part.shape[-1])]
         for part in (*scores, samples)
     ]
-    rate = _rate(Scores(drawn[0], drawn[1]), drawn[2], beta)[1]
-    return float(rng.random()) if rate is None else rate
+    resampled = Scores(drawn[0], drawn[1])
+    rate = _rate(resampled, drawn[2], beta)[1]
+    if rate is None:
+        return (float(rng.random()),) * 2
+    unexplained = _unexplained(*_misfit(resampled, drawn[2], beta, 1 - rate))
+    return rate - unexplained, rate + unexplained
 
 
 def _drawn_beta(beta: float, beta_range: Range | None, rng: np.random.Generator) -> float:
@@ -177,6 +187,11 @@ def _misfit(scores: Scores, samples: np.ndarray, beta: float, share: float) -> t
     variance = 1 / samples.shape[1]
     variance += sum(w**2 / len(part) for w, part in zip(weights, scores, strict=True))
     return misfit, variance**0.5
+
+
+def _unexplained(misfit: float, deviation: float) -> float:
+    """By how much the misfit exceeds what a true mixture gives on average."""
+    return max(misfit - MEAN_MISFIT * deviation, 0.0)
 
 
 def _warnings(misfit: float) -> list[str]:
