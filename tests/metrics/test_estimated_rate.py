@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from pu_diffusion_pipeline.metrics import estimated_rate
 from pu_diffusion_pipeline.metrics.estimated_rate import beta_range, rate_from_scores
 from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores
 
@@ -151,3 +152,17 @@ def test_the_interval_is_widened_by_the_share_that_no_mixture_explains():
     for record in (usual, widened):
         assert record["low"] <= max(record["estimate"] - record["unexplained"], 0)
         assert record["high"] >= min(record["estimate"] + record["unexplained"], 1)
+
+
+def test_the_interval_holds_the_uncertainty_of_the_unexplained_share(monkeypatch):
+    """None is found here, but resamples find some: it is known no better than they agree."""
+    rng = np.random.default_rng(7)
+    unlabeled = np.concatenate([rng.normal(0, 1, 900), rng.normal(4, 1, 100)])
+    scores = Scores(rng.normal(4, 1, (1, 100)), unlabeled[None])
+    samples = np.concatenate([rng.normal(0, 1, 180), rng.normal(4, 1, 20)])[None, None]
+    found = rate_from_scores(scores, samples, 0.1, num_resamples=200, seed=0)
+    monkeypatch.setattr(estimated_rate, "_unexplained", lambda misfit, deviation: 0.0)
+    without = rate_from_scores(scores, samples, 0.1, num_resamples=200, seed=0)
+    assert found["unexplained"] == 0
+    assert found["low"] < without["low"]
+    assert found["high"] > without["high"]
