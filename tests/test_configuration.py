@@ -210,6 +210,7 @@ def test_rows_are_trained_as_in_the_paper(env):
         "reduction": "sum",
         "error_space": "epsilon",
         "gamma": 0.2,
+        "mixing": 0.5,
     }
     sampling = checked.sampling
     assert sampling.num_images == checked.data.counts.test

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pu_diffusion_pipeline.diffusion.methods import FRONTIER
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.images.image_set import ImageSet
-from pu_diffusion_pipeline.pipeline_registry import FRONTIER
 
 OUTPUT = "data/07_model_output/test"
 SMALL = {"sensitivity": {"folds": 2, "repeats": 1, "num_components": 8, "num_resamples": 20}}

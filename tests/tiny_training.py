@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from diffusers import DDPMPipeline
 from omegaconf import OmegaConf
@@ -119,14 +120,23 @@ def sets(pictures=None, conditions=None) -> TrainingSets:
     )
 
 
+def sets_for(method: str) -> TrainingSets:
+    """The training sets, with probabilities of U where the method weighs it."""
+    plain = sets()
+    if not METHODS[method].weighs:
+        return plain
+    drawn = np.random.default_rng(0).uniform(size=len(plain.unlabeled))
+    return plain.weighed(pd.DataFrame({"probability": drawn}))
+
+
 def train(method: str = "pu", store=None, minimised=None, **options) -> Trained:
     """Train a job in this process; `minimised` is an objective in place of the method's."""
-    return train_job(job(method, **options), sets(), store, objective=minimised)
+    return train_job(job(method, **options), sets_for(method), store, objective=minimised)
 
 
 def prepared(method: str = "pu", minimised=None, **options) -> Parts:
     """The parts of a training's loop."""
-    return prepare(job(method, **options), sets(), minimised)
+    return prepare(job(method, **options), sets_for(method), minimised)
 
 
 def weights(trained: Trained) -> torch.Tensor:

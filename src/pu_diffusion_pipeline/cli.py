@@ -118,7 +118,8 @@ run = Command(
 def reproduce(target: str, params: dict[str, Any], yes: bool, **options: Any) -> None:
     """Make the runs of a table or figure of the paper that are missing, and render it.
 
-    TARGET is one of table2, table3, table4, table5, figure1, figure2, figure3, figure4.
+    TARGET is one of table2, table3, table4, table5, figure1, figure2, figure3, figure4,
+    frontier.
     """
     from kedro.utils import find_kedro_project
 

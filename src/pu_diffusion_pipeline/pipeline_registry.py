@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from kedro.pipeline import Pipeline
 
-from pu_diffusion_pipeline.diffusion.methods import DEFAULT_METHODS, METHODS
+from pu_diffusion_pipeline.diffusion.methods import DEFAULT_METHODS, FRONTIER, METHODS
 from pu_diffusion_pipeline.pipelines import (
     classifier,
     data_engineering,
@@ -31,13 +31,6 @@ BLIND = ".blind"
 ESTIMATED = ".estimated"
 WATCHED = ".watched"
 RELEARNED = ".relearned"
-
-
-# The methods that the frontier compares.
-FRONTIER = (
-    *("unsupervised", "pu", "clean", "pu_clean"),
-    *("pu_guided", "pu_filtered", "pu_clean_filtered", "oracle"),
-)
 
 
 class Form(NamedTuple):

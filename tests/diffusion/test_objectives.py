@@ -8,6 +8,8 @@ from pu_diffusion_pipeline.diffusion.objectives import (
     PositiveUnlabeled,
     Supervised,
     Unsupervised,
+    Weighted,
+    WeightedPositiveUnlabeled,
     build_objective,
 )
 from pu_diffusion_pipeline.errors import InvalidInput
@@ -19,10 +21,12 @@ SENSITIVE_POSITIVE = (math.log(4 / 3) + math.log(3)) / 2
 SENSITIVE_NEGATIVE = (math.log(4) + math.log(3 / 2)) / 2
 
 
-def evaluate(objective, unlabeled=UNLABELED, sensitive=SENSITIVE):
+def evaluate(objective, unlabeled=UNLABELED, sensitive=SENSITIVE, probabilities=None):
     """Value, gradient on U, gradient on S, named risks. S stands first: order must not matter."""
     values = torch.tensor([*sensitive, *unlabeled], dtype=torch.float64, requires_grad=True)
-    loss, risks = objective(values, torch.arange(len(values)) < len(sensitive))
+    if probabilities is not None:
+        probabilities = torch.tensor([*[1.0] * len(sensitive), *probabilities])
+    loss, risks = objective(values, torch.arange(len(values)) < len(sensitive), probabilities)
     loss.backward()
     gradient = values.grad.tolist()
     named = {name: float(risk.detach()) for name, risk in risks.items()}
@@ -108,12 +112,15 @@ TRAINED = [name for name, method in METHODS.items() if method.trains]
 
 
 @pytest.mark.parametrize("method", TRAINED)
-def test_every_method_reads_sets_beta_and_gamma_as_its_entry_in_methods_says(method):
+def test_every_method_reads_what_its_entry_in_methods_says(method):
     error = torch.tensor([1.0, 3.0, 2.0, 4.0, 6.0], requires_grad=True)
     labels = torch.tensor([0, 0, 1, 1, 2])
+    probabilities = torch.tensor([0.1, 0.6, 1.0, 1.0, 0.0])
 
-    def loss(beta: float, gamma: float) -> torch.Tensor:
-        return build_objective(method, beta, "none", gamma)(error, labels)[0]
+    def loss(
+        beta: float, gamma: float, mixing: float = 0.5, given: torch.Tensor = probabilities
+    ) -> torch.Tensor:
+        return build_objective(method, beta, "none", gamma, mixing)(error, labels, given)[0]
 
     (gradient,) = torch.autograd.grad(loss(0.2, 0.3), error)
     read = {
@@ -122,6 +129,9 @@ def test_every_method_reads_sets_beta_and_gamma_as_its_entry_in_methods_says(met
     assert read == set(METHODS[method].sets)
     assert (loss(0.2, 0.3) != loss(0.4, 0.3)) == (METHODS[method].beta is not None)
     assert (loss(0.2, 0.3) != loss(0.2, 0.6)) == METHODS[method].uses_gamma
+    assert (loss(0.2, 0.3) != loss(0.2, 0.3, mixing=0.7)) == METHODS[method].uses_mixing
+    others = torch.tensor([0.4, 0.2, 1.0, 1.0, 0.0])
+    assert (loss(0.2, 0.3) != loss(0.2, 0.3, given=others)) == METHODS[method].weighs
 
 
 def test_pnu_on_hand_worked_numbers():
@@ -137,6 +147,38 @@ def test_pnu_on_hand_worked_numbers():
     ) == pytest.approx(pu)
 
 
+def test_weights_on_hand_worked_numbers():
+    """U's images are 0.25 and 0.5 sensitive; half of the way to PU adds half of what was taken."""
+    loss, on_unlabeled, on_sensitive, _ = evaluate(Weighted(), probabilities=[0.25, 0.5])
+    assert loss == pytest.approx((0.75 * 1 + 0.5 * 3) / 2)
+    assert on_unlabeled == pytest.approx([0.375, 0.25])
+    assert on_sensitive == [0, 0]
+    mixed = WeightedPositiveUnlabeled(PositiveUnlabeled(0.25), mixing=0.5)
+    added = 0.25 * SENSITIVE_POSITIVE + (0.25 * 1 + 0.5 * 3) / 2 - 0.25 * SENSITIVE_NEGATIVE
+    assert evaluate(mixed, probabilities=[0.25, 0.5])[0] == pytest.approx(loss + 0.5 * added)
+
+
+@pytest.mark.parametrize("correction", ["non_negative", "absolute", "none"])
+@pytest.mark.parametrize("beta", [0.1, 0.99])
+def test_the_two_ends_of_mixing_are_weights_and_pu(correction, beta):
+    pu = PositiveUnlabeled(beta, correction)
+    ends = [WeightedPositiveUnlabeled(pu, mixing) for mixing in (0.0, 1.0)]
+    assert (
+        evaluate(ends[0], probabilities=[0.25, 0.5])[:3]
+        == evaluate(Weighted(), probabilities=[0.25, 0.5])[:3]
+    )
+    loss, on_unlabeled, on_sensitive, risks = evaluate(pu)
+    found = evaluate(ends[1], probabilities=[0.25, 0.5])
+    assert found[:3] == (loss, on_unlabeled, on_sensitive)
+    del risks["saturated_share"]
+    assert found[3] == risks
+
+
+def test_weights_without_probabilities_are_refused():
+    with pytest.raises(ValueError, match="probability"):
+        evaluate(Weighted())
+
+
 @pytest.mark.parametrize("gamma", [-0.1, 1.1])
 def test_gamma_outside_its_range_is_refused(gamma):
     with pytest.raises(InvalidInput, match=r"^gamma must be in \[0, 1\]"):
@@ -145,7 +187,8 @@ def test_gamma_outside_its_range_is_refused(gamma):
 
 @pytest.mark.parametrize("method", TRAINED)
 def test_every_method_trains_on_a_batch_without_s_as_the_unsupervised_one_does(method):
-    loss, on_unlabeled, *_ = evaluate(build_objective(method, 0.2, "non_negative"), sensitive=[])
+    objective = build_objective(method, 0.2, "non_negative")
+    loss, on_unlabeled, *_ = evaluate(objective, sensitive=[], probabilities=[0.0, 0.0])
     assert (loss, on_unlabeled) == (2, [0.5, 0.5])
 
 

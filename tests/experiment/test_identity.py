@@ -208,7 +208,7 @@ def test_what_an_artifact_was_made_with_is_flat_and_survives_json():
 
 def test_a_model_is_made_with_beta_only_by_the_methods_that_use_it():
     using = {method for method in METHODS if "beta" in flat(method=method)}
-    assert using == {"pu", "pnu", "pu_guided", "pu_filtered"}
+    assert using == {"pu", "pnu", "pu_weighted", "pu_guided", "pu_filtered"}
     assert not any(name.startswith("class_prior") for name in flat(method="pu"))
     assert flat("beta=estimated", method="pu")["class_prior.delta"] == 0.1
 
@@ -303,6 +303,8 @@ START = ("pretrained=some/model",)
     [
         ("objective.gamma=0.5", "model", "pnu", (), True),
         ("objective.gamma=0.5", "model", "pu", (), False),
+        ("objective.mixing=0.7", "model", "pu_weighted", (), True),
+        ("objective.mixing=0.7", "model", "weighted", (), False),
         ("objective.gamma=0.5", "base", None, (), False),
         ("objective.reduction=mean", "samples", "pretrained", (), False),
         ("objective.reduction=mean", "samples", "unsupervised", (), True),

@@ -22,10 +22,13 @@ def test_a_saved_set_comes_back_with_its_manifest(tmp_path):
     assert len(loaded) == 5
 
 
-def test_some_of_the_images_keep_their_conditions():
-    chosen = ImageSet(some_images(), {"a": 1}, np.arange(5)).select(np.array([3, 1]))
+def test_some_of_the_images_keep_what_is_known_of_each_also_on_disk(tmp_path):
+    whole = ImageSet(some_images(), {"a": 1}, np.arange(5), np.linspace(0, 1, 5))
+    whole.save_pretrained(tmp_path / "set")
+    chosen = ImageSet.from_pretrained(tmp_path / "set").select(np.array([3, 1]))
     np.testing.assert_array_equal(chosen.images, some_images()[[3, 1]])
     assert chosen.conditions.tolist() == [3, 1]
+    assert chosen.probabilities.tolist() == [0.75, 0.25]
     assert chosen.manifest == {}
 
 

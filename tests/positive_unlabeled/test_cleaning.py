@@ -12,7 +12,12 @@ from positive_unlabeled.test_classifier import (
     grey_images,
 )
 from pu_diffusion_pipeline.errors import InvalidInput
-from pu_diffusion_pipeline.positive_unlabeled.cleaning import clean, least_sensitive, num_to_draw
+from pu_diffusion_pipeline.positive_unlabeled.cleaning import (
+    clean,
+    in_order_of,
+    least_sensitive,
+    num_to_draw,
+)
 
 NUM = len(TRUTH)
 
@@ -42,6 +47,11 @@ def test_the_classifier_knows_u_by_position_in_whatever_order_it_lies(classifier
     plain = clean(classifier, np.arange(NUM), 0.5)
     shuffled = clean(classifier, order, 0.5)
     assert sorted(order[shuffled.rows]) == sorted(plain.rows)
+
+
+def test_probabilities_come_in_the_order_of_u(classifier):
+    order = np.random.default_rng(0).permutation(NUM)
+    assert (in_order_of(classifier, order) == classifier.unlabeled_probabilities[order]).all()
 
 
 def test_at_probability_1_nothing_is_left_out_but_what_is_certain(classifier):

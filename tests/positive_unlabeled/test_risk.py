@@ -18,6 +18,7 @@ from pu_diffusion_pipeline.positive_unlabeled.risk import (
     saturated_share,
     sensitive_cross_entropy,
     unbiased,
+    weighted_risks,
 )
 
 quick = settings(max_examples=40, deadline=None, derandomize=True, database=None)
@@ -54,6 +55,48 @@ def test_normal_risk_equals_the_oracle_risk_on_an_exact_mixture(
 ):
     unlabeled, beta = exact_mixture(sensitive, normal, of_sensitive, of_normal, seed)
     risks = empirical_risks(*batch(unlabeled, sensitive))
+    oracle = (1 - beta) * np.mean(normal)
+    assert float(normal_risk(risks, beta).detach()) == pytest.approx(oracle, rel=1e-9, abs=1e-9)
+
+
+@quick
+@given(errors, errors, copies, copies, st.lists(st.floats(0, 10), min_size=16, max_size=16))
+def test_the_mixture_law_holds_for_any_weight_of_the_timestep(
+    sensitive, normal, of_sensitive, of_normal, weights
+):
+    """E_t[w(t) l] is a mixture wherever each l_t is one, with the same beta for every t."""
+    unlabeled, beta = exact_mixture(sensitive, normal, of_sensitive, of_normal, seed=0)
+    of_timesteps = torch.tensor(weights, dtype=torch.float64)
+
+    def weighted(part):
+        """Errors at 16 timesteps, each another function of the image, weighed and averaged."""
+        powers = torch.linspace(0.2, 1.2, 16, dtype=torch.float64)
+        of_images = torch.tensor(part, dtype=torch.float64)[:, None] ** powers
+        return (of_images * of_timesteps).mean(1)
+
+    values = torch.cat([weighted(unlabeled), weighted(sensitive)])
+    risks = empirical_risks(values, torch.arange(len(values)) >= len(unlabeled))
+    oracle = (1 - beta) * float(weighted(normal).mean())
+    assert float(normal_risk(risks, beta)) == pytest.approx(oracle, rel=1e-9, abs=1e-9)
+
+
+@quick
+@given(errors, errors, copies, copies, st.floats(0, 1))
+def test_weighted_risk_with_the_true_probabilities_equals_the_oracle_risk(
+    sensitive, normal, of_sensitive, of_normal, mixing
+):
+    """For every mixing: the errors of an image tell what it is, and so does r."""
+    repeated = [*sensitive * of_sensitive, *normal * of_normal]
+    beta = len(sensitive) * of_sensitive / len(repeated)
+    r = torch.tensor([float(error in sensitive) for error in repeated], dtype=torch.float64)
+    shared = set(sensitive) & set(normal)
+    for place, error in enumerate(repeated):
+        if error in shared:  # as often sensitive as its copies are
+            number = sensitive.count(error) * of_sensitive
+            r[place] = number / (number + normal.count(error) * of_normal)
+    values, labels = batch(repeated, sensitive)
+    probabilities = torch.cat([r, torch.ones(len(sensitive), dtype=torch.float64)])
+    risks = weighted_risks(values, labels, probabilities, mixing)
     oracle = (1 - beta) * np.mean(normal)
     assert float(normal_risk(risks, beta).detach()) == pytest.approx(oracle, rel=1e-9, abs=1e-9)
 

@@ -313,12 +313,16 @@ def test_the_papers_page_shows_every_table_and_figure_that_is_there(tmp_path):
     )
     (tmp_path / "table2.json").write_text(table.to_json())
     Image.new("RGB", (4, 4)).save(tmp_path / "figure4_digits_even.png")
+    Image.new("RGB", (4, 4)).save(tmp_path / "frontier_mnist_even.png")
+    Image.new("RGB", (4, 4)).save(tmp_path / "a_picture_of_the_user.png")
     page = render_paper_page(tmp_path)
     assert "Table 2: rates" in page
     assert "the caption" in page
     assert "<b>0.978 ± 0.003</b>" in page
     assert "(digits_even)" in page
-    assert page.count("data:image/png;base64,") == 1
+    assert page.count("data:image/png;base64,") == 2
+    assert "Figure 4: non-sensitive rate" in page
+    assert "Frontier: what each method prevents" in page
     assert EVIL not in page
     assert "Table 3" not in page
 

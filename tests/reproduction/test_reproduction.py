@@ -8,6 +8,7 @@ import pytest
 
 from conftest import REPO
 from pu_diffusion_pipeline.cli import parse_params
+from pu_diffusion_pipeline.diffusion.methods import FRONTIER, METHODS
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.experiment.commands import flat, kedro_run
 from pu_diffusion_pipeline.reproduction import command
@@ -98,6 +99,14 @@ def test_figure_4_needs_every_beta(tmp_path):
         ("unsupervised", None), ("pu", 0.0), ("pu", 0.1)
     ]  # fmt: skip
     assert runs[1].command()[-1] == "--params=training.num_steps:3,seed:0,beta:0.0"
+
+
+def test_the_frontier_needs_every_method_after_those_that_it_draws_from(tmp_path):
+    runs = plan(Request("frontier", ["test"], [0], [], {}), project(tmp_path))
+    order = [run.method for run in runs]
+    assert order == list(FRONTIER)
+    for method in order:
+        assert all(order.index(one) < order.index(method) for one in METHODS[method].draws_from)
 
 
 def test_the_default_benchmark_needs_no_env():

@@ -1,6 +1,7 @@
 """The training sets as the loop takes them."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pu_diffusion_pipeline.digests import digest
@@ -40,7 +41,20 @@ def test_the_digest_is_of_the_sets_that_are_there_then_their_conditions_then_the
     assert conditional == digest(unlabeled, sensitive, *given, *weights)
 
 
-def test_other_images_conditions_or_weights_have_another_digest():
+def sensitive_with(probability: float) -> pd.DataFrame:
+    """Of each image of U."""
+    return pd.DataFrame({"probability": np.full(40, probability)})
+
+
+def test_s_is_sensitive_for_certain_and_labeled_normal_images_are_not():
+    assert sets().weighed(None).probabilities is None
+    of_unlabeled, of_sensitive, of_normal = sets().weighed(sensitive_with(0.3)).probabilities
+    assert of_unlabeled.tolist() == [0.3] * 40
+    assert of_sensitive.tolist() == [1.0] * 12
+    assert of_normal.tolist() == [0.0] * 4
+
+
+def test_other_images_conditions_probabilities_or_weights_have_another_digest():
     unlabeled, sensitive = images()
     unet = model().unet
     digests = {
@@ -48,5 +62,7 @@ def test_other_images_conditions_or_weights_have_another_digest():
         sets((unlabeled, 255 - sensitive)).digest(unet),
         sets(conditions=(np.zeros(40, int), np.ones(12, int))).digest(unet),
         sets().digest(model(seed=1).unet),
+        sets().weighed(sensitive_with(0.0)).digest(unet),
+        sets().weighed(sensitive_with(1.0)).digest(unet),
     }
-    assert len(digests) == 4
+    assert len(digests) == 6

@@ -15,6 +15,8 @@ class Method(NamedTuple):
         unlabeled: the data set that is its U.
         beta: the data set that holds the share of sensitive images in it; None: not used.
         uses_gamma: whether objective.gamma changes its result.
+        weighs: whether its objective weighs the images of U by their probability of being
+            sensitive (`unlabeled_probabilities`).
         sections: of parameters.yml that change its result, besides those that all methods share.
         draws_from: methods whose models it samples, the main one first; it trains none itself.
         is_default: whether it is part of `train`, `sample`, `evaluate`, `report` and the whole run.
@@ -28,11 +30,17 @@ class Method(NamedTuple):
     unlabeled: str = "unlabeled_images"
     beta: str | None = None
     uses_gamma: bool = False
+    weighs: bool = False
     sections: tuple[str, ...] = ()
     draws_from: tuple[str, ...] = ()
     is_default: bool = False
     trains: bool = True
     is_reference: bool = False
+
+    @property
+    def uses_mixing(self) -> bool:
+        """Whether objective.mixing changes its result."""
+        return self.weighs and self.beta is not None
 
     @property
     def uses_beta(self) -> bool:
@@ -59,9 +67,13 @@ METHODS: dict[str, Method] = {
     "pu_clean": Method(
         LABELED, "cleaned_images", "cleaned_beta", sections=("cleaning", *SENSITIVITY)
     ),
+    "weighted": Method(weighs=True, sections=SENSITIVITY),
+    "pu_weighted": Method(LABELED, beta="beta", weighs=True, sections=SENSITIVITY),
     "pu_guided": _drawn("pu", "unsupervised", beta="beta", sections=("guiding",)),
     "pu_filtered": _drawn("pu", beta="beta", sections=("filtering", *SENSITIVITY)),
     "pu_clean_filtered": _drawn("pu_clean", sections=("cleaning", "filtering", *SENSITIVITY)),
     "oracle": Method(unlabeled="oracle_images", is_reference=True),
 }
 DEFAULT_METHODS = tuple(name for name, method in METHODS.items() if method.is_default)
+# The methods that the frontier compares.
+FRONTIER = tuple(name for name in METHODS if name not in ("pretrained", "supervised", "pnu"))

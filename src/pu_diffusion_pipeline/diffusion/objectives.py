@@ -13,24 +13,29 @@ from pu_diffusion_pipeline.diffusion.methods import METHODS
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.positive_unlabeled.risk import (
     CORRECTIONS,
+    Risks,
     empirical_risks,
     labeled_normal_risk,
     normal_risk,
     positive_negative_unlabeled,
     saturated_share,
+    weighted_risks,
 )
 
 
 class Objective(Protocol):
     """What training minimises."""
 
-    def __call__(self, denoising_error: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(
+        self, denoising_error: Tensor, labels: Tensor, probabilities: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Scalar to minimise and named risks to log.
 
         Args:
             denoising_error: (B,) float32, l(x) of Eq. 8.
             labels: (B,) int64, the set each image comes from: U, S or N
                 (`positive_unlabeled.labels.SETS`).
+            probabilities: (B,) float32, of being sensitive; given where the method weighs U.
         """
         ...
 
@@ -39,7 +44,9 @@ class Objective(Protocol):
 class Unsupervised:
     """Eq. 9: the mean error over U."""
 
-    def __call__(self, denoising_error: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(
+        self, denoising_error: Tensor, labels: Tensor, probabilities: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Objective`."""
         risks = empirical_risks(denoising_error, labels)
         return risks.unlabeled_negative, {"unlabeled_negative": risks.unlabeled_negative}
@@ -49,7 +56,9 @@ class Unsupervised:
 class Supervised:
     """Eq. 12: U taken as normal, S as sensitive."""
 
-    def __call__(self, denoising_error: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(
+        self, denoising_error: Tensor, labels: Tensor, probabilities: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Objective`."""
         risks = empirical_risks(denoising_error, labels)
         named = {**risks._asdict(), "saturated_share": saturated_share(denoising_error, labels)}
@@ -75,16 +84,18 @@ class PositiveUnlabeled:
             known = ", ".join(CORRECTIONS)
             raise InvalidInput(f"correction must be one of {known}, got {self.correction!r}")
 
-    def __call__(self, denoising_error: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(
+        self, denoising_error: Tensor, labels: Tensor, probabilities: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Objective`."""
-        risks = empirical_risks(denoising_error, labels)
+        loss, named = self.of_risks(empirical_risks(denoising_error, labels))
+        return loss, {**named, "saturated_share": saturated_share(denoising_error, labels)}
+
+    def of_risks(self, risks: Risks) -> tuple[Tensor, dict[str, Tensor]]:
+        """As `Objective`, of risks."""
         normal = normal_risk(risks, self.beta)
-        named = {
-            **risks._asdict(),
-            "normal": normal,
-            "correction_active": (normal < 0).float(),
-            "saturated_share": saturated_share(denoising_error, labels),
-        }
+        active = (normal < 0).float()
+        named = {**risks._asdict(), "normal": normal, "correction_active": active}
         return CORRECTIONS[self.correction](risks, self.beta), named
 
 
@@ -104,7 +115,9 @@ class PositiveNegativeUnlabeled:
         if not 0 <= self.gamma <= 1:
             raise InvalidInput(f"gamma must be in [0, 1], got {self.gamma}")
 
-    def __call__(self, denoising_error: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(
+        self, denoising_error: Tensor, labels: Tensor, probabilities: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Objective`."""
         beta = self.positive_unlabeled.beta
         correction = self.positive_unlabeled.correction
@@ -115,8 +128,53 @@ class PositiveNegativeUnlabeled:
         return loss, {**named, "labeled_normal_negative": labeled_normal}
 
 
+@dataclass(frozen=True)
+class Weighted:
+    """E_U[(1 - r) l] with r = P(sensitive | x): each image of U counts as far as it is normal.
+
+    That is (1 - beta) E_N[l], if r is right (re-weighting; `risk.weighted_risks`).
+    """
+
+    def __call__(
+        self, denoising_error: Tensor, labels: Tensor, probabilities: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """See `Objective`; the probabilities are needed."""
+        risks = weighted_risks(denoising_error, labels, _given(probabilities), mixing=0.0)
+        return risks.unlabeled_negative, {"unlabeled_negative": risks.unlabeled_negative}
+
+
+@dataclass(frozen=True)
+class WeightedPositiveUnlabeled:
+    """Between re-weighting and PU: `risk.weighted_risks` with PU's correction.
+
+    Attributes:
+        positive_unlabeled: beta and the correction.
+        mixing: 0 is `Weighted`, 1 is PU.
+    """
+
+    positive_unlabeled: PositiveUnlabeled
+    mixing: float
+
+    def __call__(
+        self, denoising_error: Tensor, labels: Tensor, probabilities: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """See `Objective`; the probabilities are needed."""
+        risks = weighted_risks(denoising_error, labels, _given(probabilities), self.mixing)
+        return self.positive_unlabeled.of_risks(risks)
+
+
+def _given(probabilities: Tensor | None) -> Tensor:
+    if probabilities is None:
+        raise ValueError("this objective needs the probability of each image of being sensitive")
+    return probabilities
+
+
 def build_objective(
-    method: str, beta: float | None, correction: str, gamma: float = 0.0
+    method: str,
+    beta: float | None,
+    correction: str,
+    gamma: float = 0.0,
+    mixing: float = 0.0,
 ) -> Objective:
     """The objective of a method.
 
@@ -125,6 +183,7 @@ def build_objective(
         beta: for the methods that use it.
         correction: as in `PositiveUnlabeled`.
         gamma: as in `PositiveNegativeUnlabeled`.
+        mixing: as in `WeightedPositiveUnlabeled`.
     """
     known = [name for name, one in METHODS.items() if one.trains]
     if method not in known:
@@ -132,13 +191,16 @@ def build_objective(
     if METHODS[method].beta is not None and beta is None:
         raise ValueError(f"method {method} needs beta")
     share = 0.0 if beta is None else beta
+    pu = PositiveUnlabeled(share, correction)
     builders: dict[str, Callable[[], Objective]] = {
         "unsupervised": lambda: Unsupervised(),
         "supervised": lambda: Supervised(),
-        "pu": lambda: PositiveUnlabeled(share, correction),
-        "pnu": lambda: PositiveNegativeUnlabeled(PositiveUnlabeled(share, correction), gamma),
+        "pu": lambda: pu,
+        "pnu": lambda: PositiveNegativeUnlabeled(pu, gamma),
         "clean": lambda: Unsupervised(),  # on the cleaned part of U
-        "pu_clean": lambda: PositiveUnlabeled(share, correction),  # the same
+        "pu_clean": lambda: pu,  # the same
+        "weighted": lambda: Weighted(),
+        "pu_weighted": lambda: WeightedPositiveUnlabeled(pu, mixing),
         "oracle": lambda: Unsupervised(),  # on the normal part of U
     }
     return builders[method]()

@@ -22,6 +22,10 @@ def _uses_gamma(artifact: Artifact) -> bool:
     return artifact.method is not None and METHODS[artifact.method].uses_gamma
 
 
+def _uses_mixing(artifact: Artifact) -> bool:
+    return artifact.method is not None and METHODS[artifact.method].uses_mixing
+
+
 class ComputeOptions(Options):
     """Where and how precisely to compute."""
 
@@ -76,6 +80,7 @@ class ObjectiveOptions(Options):
     reduction: Literal["sum", "mean"]
     error_space: Literal["epsilon", "v_prediction"]
     gamma: Annotated[float, Field(ge=0, le=1), matters_if(_uses_gamma)]
+    mixing: Annotated[float, Field(ge=0, le=1), matters_if(_uses_mixing)]
 
 
 class SamplingOptions(Options):

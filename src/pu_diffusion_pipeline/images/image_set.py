@@ -24,11 +24,13 @@ class ImageSet:
         manifest: where the images come from: what they were made with, digests, models.
         conditions: (N,) int64, what each image shows (training) or was asked to show (samples);
             None: unconditional.
+        probabilities: (N,) float64, of being sensitive; None: nobody has estimated them.
     """
 
     images: np.ndarray
     manifest: dict[str, Any] = field(default_factory=dict)
     conditions: np.ndarray | None = None
+    probabilities: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.images.dtype != np.uint8 or self.images.ndim != 4:
@@ -40,17 +42,26 @@ class ImageSet:
         return len(self.images)
 
     def select(self, rows: np.ndarray | slice) -> "ImageSet":
-        """Some of the images, with their conditions; nothing of the manifest."""
-        conditions = None if self.conditions is None else self.conditions[rows]
-        return ImageSet(self.images[rows], conditions=conditions)
+        """Some of the images, with what is known of each; nothing of the manifest."""
+        known = {name: array[rows] for name, array in self._per_image().items()}
+        chosen = (known.get("conditions"), known.get("probabilities"))
+        return ImageSet(self.images[rows], {}, *chosen)
+
+    def _per_image(self) -> dict[str, np.ndarray]:
+        """What is known of each image, as far as it is."""
+        known = {"conditions": self.conditions, "probabilities": self.probabilities}
+        return {name: array for name, array in known.items() if array is not None}
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write `images.npy`, `conditions.npy` if any, and `manifest.json` into a new folder."""
+        """Write `images.npy` and `manifest.json` into a new folder.
+
+        And `conditions.npy` and `probabilities.npy`, if there are any.
+        """
         folder = Path(folder)
         folder.mkdir(parents=True)
         np.save(folder / "images.npy", self.images, allow_pickle=False)
-        if self.conditions is not None:
-            np.save(folder / "conditions.npy", self.conditions, allow_pickle=False)
+        for name, array in self._per_image().items():
+            np.save(folder / f"{name}.npy", array, allow_pickle=False)
         (folder / "manifest.json").write_text(json.dumps(self.manifest, indent=1))
 
     @classmethod
@@ -61,11 +72,14 @@ class ImageSet:
             InvalidInput: a file is damaged, or holds something else. Nothing is unpickled.
         """
         folder = Path(folder)
-        path = folder / "conditions.npy"
         try:
             manifest = json.loads((folder / "manifest.json").read_text())
-            conditions = np.load(path, allow_pickle=False) if path.is_file() else None
-            return cls(_map_images(folder / "images.npy"), manifest, conditions)
+            known = {
+                name: np.load(folder / f"{name}.npy", allow_pickle=False)
+                for name in ("conditions", "probabilities")
+                if (folder / f"{name}.npy").is_file()
+            }
+            return cls(_map_images(folder / "images.npy"), manifest, **known)
         except (ValueError, EOFError, MemoryError, OverflowError, RecursionError) as error:
             raise InvalidInput(
                 f"{folder} holds no set of images: expected (N, C, H, W) uint8 with a manifest, "

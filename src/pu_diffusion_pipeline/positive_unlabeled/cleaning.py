@@ -42,24 +42,37 @@ def clean(classifier: SensitivityClassifier, positions: np.ndarray, probability:
     Raises:
         InvalidInput: U has another number of images, or almost nothing would be left.
     """
-    order = np.argsort(positions, kind="stable")  # the classifier knows U in this order
+    probabilities = in_order_of(classifier, positions)
+    kept = np.flatnonzero(probabilities < probability)
+    if len(kept) < FEWEST * len(positions):
+        raise InvalidInput(
+            f"cleaning.probability {probability} leaves {len(kept)} of {len(positions)} images of "
+            "U; expected a value at which more are left"
+        )
+    beta = float(probabilities[kept].mean())
+    record = {"num_images": len(positions), "num_kept": len(kept), "probability": probability}
+    return Cleaned(kept, beta, {**record, "beta_before": classifier.beta, "beta_after": beta})
+
+
+def in_order_of(classifier: SensitivityClassifier, positions: np.ndarray) -> np.ndarray:
+    """(N,) float64, P(sensitive) of each image of U, by models that did not see it, in U's order.
+
+    Args:
+        classifier: fitted on U.
+        positions: (N,) of U's images in their source, in U's order.
+
+    Raises:
+        InvalidInput: U has another number of images.
+    """
     of_unlabeled = classifier.unlabeled_probabilities
     if len(of_unlabeled) != len(positions):
         raise InvalidInput(
-            f"cleaning: the classifier was fitted on {len(of_unlabeled)} images of U, but there "
+            f"sensitivity: the classifier was fitted on {len(of_unlabeled)} images of U, but there "
             f"are {len(positions)}; fit it anew"
         )
-    probabilities = np.empty(len(order))
-    probabilities[order] = of_unlabeled
-    kept = np.flatnonzero(probabilities < probability)
-    if len(kept) < FEWEST * len(order):
-        raise InvalidInput(
-            f"cleaning.probability {probability} leaves {len(kept)} of {len(order)} images of U; "
-            "expected a value at which more are left"
-        )
-    beta = float(probabilities[kept].mean())
-    record = {"num_images": len(order), "num_kept": len(kept), "probability": probability}
-    return Cleaned(kept, beta, {**record, "beta_before": classifier.beta, "beta_after": beta})
+    probabilities = np.empty(len(positions))
+    probabilities[np.argsort(positions, kind="stable")] = of_unlabeled  # its order is this one
+    return probabilities
 
 
 def num_to_draw(num_images: int, share: float) -> int:

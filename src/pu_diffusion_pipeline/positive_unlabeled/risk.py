@@ -68,6 +68,30 @@ def empirical_risks(denoising_error: Tensor, labels: Tensor) -> Risks:
     )
 
 
+def weighted_risks(
+    denoising_error: Tensor, labels: Tensor, probabilities: Tensor, mixing: float
+) -> Risks:
+    """Risks whose normal risk is E_U[(1 - r) l] + mixing (E_U[r l] - beta E_S[l]).
+
+    Where r is P(sensitive | x), the bracket is 0 in expectation for every weight: both parts
+    estimate (1 - beta) E_N[l], the first one by re-weighting U (importance weights), the second
+    one by what PU learning adds. Mixing 0 is re-weighting, mixing 1 the paper's risk.
+
+    Args:
+        denoising_error: as in `empirical_risks`.
+        labels: as there.
+        probabilities: (B,) float32, r of each image.
+        mixing: from 0 to 1.
+    """
+    risks = empirical_risks(denoising_error, labels)
+    weights = 1 - (1 - mixing) * probabilities
+    return Risks(
+        sensitive_positive=mixing * risks.sensitive_positive,
+        unlabeled_negative=masked_mean(weights * denoising_error, labels == UNLABELED),
+        sensitive_negative=mixing * risks.sensitive_negative,
+    )
+
+
 def labeled_normal_risk(denoising_error: Tensor, labels: Tensor) -> Tensor:
     """R_N-, the mean of l(x) over labeled normal images; arguments as in `empirical_risks`."""
     return masked_mean(denoising_error, labels == LABELED_NORMAL)

@@ -26,6 +26,7 @@ FIGURE_TITLES = {
     "figure2": "samples from the same starting noise; those judged sensitive have a frame",
     "figure3": "samples from the same starting noise; those judged sensitive have a frame",
     "figure4": "non-sensitive rate and Frechet distance against beta",
+    "frontier": "what each method prevents and what it costs",
 }
 
 
@@ -185,13 +186,17 @@ def render_paper_page(folder: Path) -> str:
     """Every table and figure that `kedro reproduce` has left in a folder, as one page.
 
     Args:
-        folder: with `table<n>.json` (`TextTable.to_json`) and `figure<n>_<benchmark>.png`.
+        folder: with `table<n>.json` (`TextTable.to_json`) and `<name>_<benchmark>.png`, with a name
+            of `FIGURE_TITLES`.
     """
     tables = [TextTable.from_json(path.read_text()) for path in sorted(folder.glob("table?.json"))]
     figures = []
-    for path in sorted(folder.glob("figure?_*.png")):
+    for path in sorted(folder.glob("*_*.png")):
         name, _, benchmark = path.stem.partition("_")
-        title = f"Figure {name[-1]}: {FIGURE_TITLES[name]} ({benchmark})"
+        if name not in FIGURE_TITLES:
+            continue
+        heading = name.replace("figure", "figure ").capitalize()
+        title = f"{heading}: {FIGURE_TITLES[name]} ({benchmark})"
         figures.append({"title": title, "png": base64.b64encode(path.read_bytes()).decode()})
     return template("paper.html.jinja").render(tables=tables, figures=figures)
 

@@ -29,6 +29,7 @@ DRAWN_BY = {
     "figure2": ("report", "samples_figure"),
     "figure3": ("report", "samples_figure"),
     "figure4": ("figure4", "figure4"),
+    "frontier": ("frontier_figure", "frontier_figure"),
 }
 
 

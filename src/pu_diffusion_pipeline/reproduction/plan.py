@@ -5,11 +5,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pu_diffusion_pipeline.config_loader import ProjectConfigLoader, open_loader
-from pu_diffusion_pipeline.diffusion.methods import DEFAULT_METHODS, METHODS
+from pu_diffusion_pipeline.diffusion.methods import DEFAULT_METHODS, FRONTIER, METHODS
 from pu_diffusion_pipeline.experiment.commands import DEFAULT_BENCHMARK, kedro_run, pipelines_of
 from pu_diffusion_pipeline.reproduction.arguments import Request
 
-FIGURE_METHODS = {"figure1": ("unsupervised", "pu"), "figure4": ("unsupervised", "pu")}
+FIGURE_METHODS = {
+    "figure1": ("unsupervised", "pu"),
+    "figure4": ("unsupervised", "pu"),
+    "frontier": FRONTIER,
+}
 # What `train_classifier` saves, and every evaluation reads.
 JUDGE_DATA_SETS = ("judge", "judge_report", "reference_features")
 

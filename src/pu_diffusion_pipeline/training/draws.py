@@ -24,6 +24,7 @@ class Draws(NamedTuple):
         timesteps: (B,) int64.
         labels: (B,) int64, the set each image comes from.
         conditions: (B,) int64, or None.
+        probabilities: (B,) float32, of being sensitive, or None.
     """
 
     clean_images: Tensor
@@ -31,6 +32,7 @@ class Draws(NamedTuple):
     timesteps: Tensor
     labels: Tensor
     conditions: Tensor | None
+    probabilities: Tensor | None = None
 
     def select(self, places: Tensor) -> "Draws":
         """The draws of some images of the batch.
@@ -44,6 +46,7 @@ class Draws(NamedTuple):
             self.timesteps[places],
             self.labels[places],
             None if self.conditions is None else self.conditions[places],
+            None if self.probabilities is None else self.probabilities[places],
         )
 
 
@@ -138,4 +141,9 @@ class BatchDraws:
         images = select_rows(self.sets.images, rows)
         conditions = self.sets.conditions
         given = None if conditions is None else select_rows(conditions, rows)
-        return self.random.for_step(step, images, given)
+        draws = self.random.for_step(step, images, given)
+        probabilities = self.sets.probabilities
+        if probabilities is None:
+            return draws
+        chosen = np.concatenate(select_rows(probabilities, rows)).astype(np.float32)
+        return draws._replace(probabilities=torch.from_numpy(chosen).to(draws.labels.device))

@@ -65,14 +65,14 @@ class BatchGradients:
         """The loss and named risks of the whole batch, the same in every process."""
         parts = self._parts(len(draws.labels))
         if len(parts) == 1 and self.accelerator.num_processes == 1:
-            loss, risks = self.objective(self.error(draws), draws.labels)
+            loss, risks = self._loss(self.error(draws), draws)
             self.accelerator.backward(loss)
             return loss, risks
         once = len(parts) == 1
         with torch.set_grad_enabled(once):
             errors = [self.error(draws.select(part)) for part in parts]
         whole = self._gathered(torch.cat(errors).detach(), len(draws.labels)).requires_grad_()
-        loss, risks = self.objective(whole, draws.labels)
+        loss, risks = self._loss(whole, draws)
         (weights,) = torch.autograd.grad(loss, whole)
         # Gradients are averaged over processes; the objective is one sum over all their images.
         weights = weights * (
@@ -84,6 +84,11 @@ class BatchGradients:
                 error = errors[0] if once else self.error(draws.select(part))
                 self.accelerator.backward((weights[part] * error).sum())
         return loss, {name: value.detach() for name, value in risks.items()}
+
+    def _loss(self, errors: Tensor, draws: Draws) -> tuple[Tensor, dict[str, Tensor]]:
+        if draws.probabilities is None:
+            return self.objective(errors, draws.labels)
+        return self.objective(errors, draws.labels, draws.probabilities)
 
     def _parts(self, size: int) -> list[Tensor]:
         """This process's images of a batch, every num_processes-th, in micro-batches.

@@ -79,7 +79,9 @@ class Job:
     def build_objective(self) -> Objective:
         """What the method minimises."""
         options = self.objective
-        return build_objective(self.method, self.beta, options.correction, options.gamma)
+        return build_objective(
+            self.method, self.beta, options.correction, options.gamma, options.mixing
+        )
 
     def record(self, trained: Trained) -> dict[str, object]:
         """What is written down about a training."""

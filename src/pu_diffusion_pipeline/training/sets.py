@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from pu_diffusion_pipeline.images.image_set import ImageSet
 from pu_diffusion_pipeline.positive_unlabeled.labels import SETS
 
 if TYPE_CHECKING:
+    import pandas as pd
     from diffusers import UNet2DModel
 
 
@@ -51,12 +53,33 @@ class TrainingSets(NamedTuple):
             return None
         return [_conditions_of(part) for part in self]
 
+    @property
+    def probabilities(self) -> list[np.ndarray] | None:
+        """(N,) float64 of every set, of being sensitive; None where nobody has estimated U's."""
+        of_unlabeled = self.unlabeled.probabilities
+        if of_unlabeled is None:
+            return None
+        _, labeled_sensitive, labeled_normal = self.images
+        return [of_unlabeled, np.ones(len(labeled_sensitive)), np.zeros(len(labeled_normal))]
+
+    def weighed(self, table: pd.DataFrame | None) -> TrainingSets:
+        """The same sets, with the probability of each image of U of being sensitive.
+
+        Args:
+            table: with a column `probability`, in U's order; None: not known.
+        """
+        if table is None:
+            return self
+        probabilities = table["probability"].to_numpy()
+        return self._replace(unlabeled=replace(self.unlabeled, probabilities=probabilities))
+
     def digest(self, denoiser: UNet2DModel) -> str:
-        """sha256 of what a training starts from: images, conditions, and the initial weights."""
+        """sha256 of what a training starts from: the sets and the initial weights."""
         images = [part.images for part in self.given]
         conditions = [part.conditions for part in self.given if part.conditions is not None]
+        probabilities = [] if self.probabilities is None else self.probabilities
         weights = weights_in_order(denoiser)
-        return digest(*images, *conditions, *weights)
+        return digest(*images, *conditions, *probabilities, *weights)
 
 
 def _conditions_of(part: ImageSet | None) -> np.ndarray:

@@ -46,6 +46,17 @@ def clean_unlabeled(
     return unlabeled.select(cleaned.rows), beta, cleaned.record
 
 
+def weigh_unlabeled(
+    unlabeled_index: pd.DataFrame, sensitivity: "SensitivityClassifier"
+) -> pd.DataFrame:
+    """The probability of each image of U of being sensitive, in U's order."""
+    from pu_diffusion_pipeline.positive_unlabeled.cleaning import in_order_of
+
+    positions = unlabeled_index["position"].to_numpy()
+    probabilities = in_order_of(sensitivity, positions)
+    return pd.DataFrame({"position": positions, "probability": probabilities})
+
+
 def render_review(
     review_order: pd.DataFrame,
     unlabeled: ImageSet,

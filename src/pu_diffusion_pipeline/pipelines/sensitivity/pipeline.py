@@ -20,14 +20,23 @@ def create_pipeline() -> Pipeline:
 
 
 def create_cleaning_pipeline() -> Pipeline:
-    """`cleaned_images`, U without what is probably sensitive, and the beta of what is left."""
-    node = Node(
+    """`cleaned_images`, U without what is probably sensitive, and the beta of what is left.
+
+    And `unlabeled_probabilities`, for methods that weigh U instead.
+    """
+    clean = Node(
         nodes.clean_unlabeled,
         ["unlabeled_images", "unlabeled_index", "sensitivity", "params:cleaning"],
         ["cleaned_images", "cleaned_beta", "cleaning_report"],
         name="clean_unlabeled",
     )
-    return Pipeline([node])
+    weigh = Node(
+        nodes.weigh_unlabeled,
+        ["unlabeled_index", "sensitivity"],
+        "unlabeled_probabilities",
+        name="weigh_unlabeled",
+    )
+    return Pipeline([clean, weigh])
 
 
 def create_review_pipeline() -> Pipeline:

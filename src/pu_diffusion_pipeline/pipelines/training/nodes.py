@@ -83,11 +83,12 @@ def train_denoiser(
     compute: ComputeOptions,
     seed: int,
     method: str,
+    watch: "WatchSetup | None" = None,
     **given: Any,
 ) -> "tuple[DDPMPipeline, pd.DataFrame, Record]":
     """The trained pipeline, the loss and risk curves, and the manifest.
 
-    `given`: the training sets, `beta` where the method uses it, and who watches, if anybody does.
+    `given`: the training sets, and `beta` and `probabilities` of U where the method uses them.
     And `after`, which is not read: a page that a person should see before hours of training.
     """
     from diffusers import DDPMPipeline
@@ -97,8 +98,8 @@ def train_denoiser(
 
     given.pop("after", None)
     beta: ChosenBeta | None = given.pop("beta", None)
-    watch: WatchSetup | None = given.pop("watch", None)
-    sets = TrainingSets(**given)
+    probabilities: pd.DataFrame | None = given.pop("probabilities", None)
+    sets = TrainingSets(**given).weighed(probabilities)
     value = None if beta is None else beta["value"]
     job = Job(initial_model, method, value, seed, training, objective, compute, f"train {method}")
     trained = run_job(job, checkpoints, sets, watch)

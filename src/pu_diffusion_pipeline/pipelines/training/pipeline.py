@@ -83,6 +83,8 @@ def _shared_inputs(method: Method) -> dict[str, str]:
     inputs |= {"unlabeled": method.unlabeled, "labeled_sensitive": "labeled_sensitive_images"}
     if "labeled_normal" in method.sets:
         inputs["labeled_normal"] = "labeled_normal_images"
+    if method.weighs:
+        inputs["probabilities"] = "unlabeled_probabilities"
     if method.beta is not None:
         inputs["beta"] = method.beta
     return inputs
