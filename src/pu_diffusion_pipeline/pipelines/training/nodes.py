@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pu_diffusion_pipeline.positive_unlabeled.class_prior import ChosenBeta
     from pu_diffusion_pipeline.training.checkpoints import CheckpointStore
     from pu_diffusion_pipeline.training.judged_samples import WatchSetup
+    from pu_diffusion_pipeline.training.sets import TrainingSets
 
 Record = dict[str, object]
 
@@ -83,29 +84,38 @@ def train_denoiser(
     compute: ComputeOptions,
     seed: int,
     method: str,
-    watch: "WatchSetup | None" = None,
     **given: Any,
 ) -> "tuple[DDPMPipeline, pd.DataFrame, Record]":
     """The trained pipeline, the loss and risk curves, and the manifest.
 
-    `given`: the training sets, and `beta` and `probabilities` of U where the method uses them.
-    And `after`, which is not read: a page that a person should see before hours of training.
+    `given`: `beta` where the method uses it, who watches, if anybody does, and what
+    `_training_sets` takes.
     """
     from diffusers import DDPMPipeline
 
     from pu_diffusion_pipeline.training.job import Job, run_job
-    from pu_diffusion_pipeline.training.sets import TrainingSets
 
-    given.pop("after", None)
     beta: ChosenBeta | None = given.pop("beta", None)
-    probabilities: pd.DataFrame | None = given.pop("probabilities", None)
-    sets = TrainingSets(**given).weighed(probabilities)
+    watch: WatchSetup | None = given.pop("watch", None)
+    sets = _training_sets(**given)
     value = None if beta is None else beta["value"]
     job = Job(initial_model, method, value, seed, training, objective, compute, f"train {method}")
     trained = run_job(job, checkpoints, sets, watch)
     model = DDPMPipeline(unet=trained.denoiser, scheduler=initial_model.scheduler)
     manifest = {**job.record(trained), "beta": beta, "num_images": sets.counts}
     return model, pd.DataFrame(trained.history), manifest
+
+
+def _training_sets(
+    probabilities: pd.DataFrame | None = None, after: object = None, **sets: ImageSet
+) -> "TrainingSets":
+    """U, S and N, with the probabilities of U where the method weighs it.
+
+    `after` is not read: a page that a person should see before hours of training.
+    """
+    from pu_diffusion_pipeline.training.sets import TrainingSets
+
+    return TrainingSets(**sets).weighed(probabilities)
 
 
 def train_watched_denoiser(
