@@ -81,10 +81,11 @@ class Measure:
         trained = train(job, self.sets)
         how = {"seed": self.seed, "compute": resolve_compute(parameters.compute)}
         images = sample_images(trained.denoiser, start.scheduler, parameters.sampling, **how)
-        measured = self._measured(images, parameters)
+        measured = self.measured(images, parameters)
         return Row(recipe, self.seed, steps, method, trained.seconds, *measured)
 
-    def _measured(self, images: np.ndarray, parameters: Parameters) -> tuple[float, float]:
+    def measured(self, images: np.ndarray, parameters: Parameters) -> tuple[float, float]:
+        """The non-sensitive rate and the Frechet distance of samples."""
         features = features_of(images, self.judge, parameters.evaluation, "cpu")
         normal = judged_normal(self.judge, predicted_classes(self.judge, images, 500))
         return float(normal.mean()), frechet_distance(features, self.reference)

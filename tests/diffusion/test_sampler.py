@@ -19,22 +19,24 @@ from pu_diffusion_pipeline.errors import InvalidInput
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 SAMPLERS = [
-    ("ddpm", False),
-    ("ddim", False),
-    ("dpm_solver++", False),
-    ("dpm_solver++", True),
-    ("sde_dpm_solver++", True),
+    ("ddpm", None),
+    ("ddim", None),
+    ("dpm_solver++", None),
+    ("dpm_solver++", "karras"),
+    ("sde_dpm_solver++", "karras"),
+    ("sde_dpm_solver++", "exponential"),
 ]
 SCHEDULES = ["linear", "squaredcos_cap_v2"]
-every_sampler = pytest.mark.parametrize(("sampler", "karras_sigmas"), SAMPLERS)
+every_sampler = pytest.mark.parametrize(("sampler", "sigmas"), SAMPLERS)
 
 
-def settings(sampler: str = "ddim", karras_sigmas: bool = False, **changes) -> SamplingOptions:
+def settings(sampler: str = "ddim", sigmas: str | None = None, **changes) -> SamplingOptions:
     usual = {
         "num_images": 6,
         "sampler": sampler,
         "num_steps": 5,
-        "karras_sigmas": karras_sigmas,
+        "karras_sigmas": sigmas == "karras",
+        "exponential_sigmas": sigmas == "exponential",
         "batch_size": 4,
     }
     return SamplingOptions(**{"guidance": 1.0, **usual, **changes})
@@ -75,8 +77,8 @@ def starting_noise(denoiser, options: SamplingOptions, seed: int = 0) -> torch.T
 
 @every_sampler
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_every_sampler_gives_images_and_the_same_ones_again(sampler, karras_sigmas, schedule):
-    denoiser, options = tiny_denoiser(), settings(sampler, karras_sigmas)
+def test_every_sampler_gives_images_and_the_same_ones_again(sampler, sigmas, schedule):
+    denoiser, options = tiny_denoiser(), settings(sampler, sigmas)
     images = sample(denoiser, options, scheduler(schedule))
     assert images.shape == (6, 1, 16, 16)
     assert images.dtype == np.uint8
@@ -96,12 +98,10 @@ def test_image_i_starts_from_the_same_noise_for_every_denoiser():
 
 
 @every_sampler
-def test_starting_noise_does_not_depend_on_sampler_batch_size_or_number_of_images(
-    sampler, karras_sigmas
-):
+def test_starting_noise_does_not_depend_on_sampler_batch_size_or_number_of_images(sampler, sigmas):
     reference = starting_noise(tiny_denoiser(), settings(num_images=8, batch_size=8))
     noise = starting_noise(
-        tiny_denoiser(), settings(sampler, karras_sigmas, num_images=5, batch_size=2, num_steps=3)
+        tiny_denoiser(), settings(sampler, sigmas, num_images=5, batch_size=2, num_steps=3)
     )
     assert torch.equal(noise, reference[:5])
     assert not torch.equal(
@@ -110,11 +110,11 @@ def test_starting_noise_does_not_depend_on_sampler_batch_size_or_number_of_image
 
 
 @every_sampler
-def test_images_do_not_depend_on_the_batch_size(sampler, karras_sigmas):
+def test_images_do_not_depend_on_the_batch_size(sampler, sigmas):
     images = [
-        sample(
-            tiny_denoiser(), settings(sampler, karras_sigmas, num_images=7, batch_size=size)
-        ).astype(int)
+        sample(tiny_denoiser(), settings(sampler, sigmas, num_images=7, batch_size=size)).astype(
+            int
+        )
         for size in (7, 3, 1)
     ]
     assert np.abs(images[0] - images[1]).max() <= 1
@@ -173,12 +173,13 @@ def test_a_denoiser_that_always_points_at_one_image_gives_that_image(
     assert np.abs(images - in_grey_levels(known_image())).max() <= 1
 
 
+@pytest.mark.parametrize("sigmas", ["karras", "exponential"])
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_karras_sigmas_end_at_the_image_too(schedule):
+def test_other_sigmas_end_at_the_image_too(schedule, sigmas):
     noise_scheduler = scheduler(schedule, "sample")
     images = sample(
         KnowsTheImage(known_image(), noise_scheduler),
-        settings("dpm_solver++", True),
+        settings("dpm_solver++", sigmas),
         noise_scheduler,
     )
     assert np.abs(images - in_grey_levels(known_image())).max() <= 1
@@ -190,7 +191,7 @@ def test_a_timestep_that_rounding_names_twice_is_still_two_steps():
     denoiser, seen = KnowsTheImage(known_image(), noise_scheduler), []
     denoiser.register_forward_pre_hook(lambda module, given: seen.append(int(given[1])))
     images = sample(
-        denoiser, settings("dpm_solver++", True, num_images=2, num_steps=15), noise_scheduler
+        denoiser, settings("dpm_solver++", "karras", num_images=2, num_steps=15), noise_scheduler
     )
     assert len(seen) == 15
     assert seen[0] == seen[1], "else this tests nothing"
@@ -199,10 +200,10 @@ def test_a_timestep_that_rounding_names_twice_is_still_two_steps():
 
 @pytest.mark.parametrize("num_steps", [1, 15, 40])
 @every_sampler
-def test_the_denoiser_is_asked_once_a_step_from_noisy_to_clean(sampler, karras_sigmas, num_steps):
+def test_the_denoiser_is_asked_once_a_step_from_noisy_to_clean(sampler, sigmas, num_steps):
     denoiser, seen = tiny_denoiser(), []
     denoiser.register_forward_pre_hook(lambda module, given: seen.append(float(given[1])))
-    options = settings(sampler, karras_sigmas, num_images=2, num_steps=num_steps)
+    options = settings(sampler, sigmas, num_images=2, num_steps=num_steps)
     sample(denoiser, options, scheduler("squaredcos_cap_v2", "v_prediction"))
     assert len(seen) == num_steps
     assert seen == sorted(seen, reverse=True)
@@ -219,13 +220,13 @@ def test_bfloat16_gives_nearly_the_same_images():
 
 
 def test_samplers_keep_the_forward_process_they_were_trained_with():
-    for name, karras_sigmas in SAMPLERS:
-        built = build_sampler(scheduler("squaredcos_cap_v2", "v_prediction"), name, karras_sigmas)
+    for name, sigmas in SAMPLERS:
+        built = build_sampler(scheduler("squaredcos_cap_v2", "v_prediction"), name, sigmas)
         assert built.config.prediction_type == "v_prediction"
         np.testing.assert_allclose(
             built.alphas_cumprod, scheduler("squaredcos_cap_v2").alphas_cumprod, rtol=1e-6
         )
-    assert build_sampler(scheduler(), "dpm_solver++", True).config.use_karras_sigmas is True
+    assert build_sampler(scheduler(), "dpm_solver++", "karras").config.use_karras_sigmas is True
     assert build_sampler(scheduler(), "dpm_solver++").config.algorithm_type == "dpmsolver++"
     assert build_sampler(scheduler(), "sde_dpm_solver++").config.algorithm_type == "sde-dpmsolver++"
 

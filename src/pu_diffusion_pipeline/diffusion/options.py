@@ -13,6 +13,7 @@ from pu_diffusion_pipeline.options import (
     Count,
     Options,
     Positive,
+    left_out_at,
     matters_if,
     one_of,
 )
@@ -90,14 +91,26 @@ class SamplingOptions(Options):
     sampler: Annotated[str, one_of(SAMPLERS)]
     num_steps: Positive
     karras_sigmas: bool
+    exponential_sigmas: Annotated[bool, left_out_at(False)] = False
     guidance: Annotated[float, Field(ge=0), matters_if(is_conditional)]
     batch_size: Annotated[Positive, NEUTRAL]
 
+    @property
+    def sigmas(self) -> str | None:
+        """The spacing of the noise levels, as `samplers.Sampler.build` takes it."""
+        if self.karras_sigmas:
+            return "karras"
+        return "exponential" if self.exponential_sigmas else None
+
     @model_validator(mode="after")
-    def _karras_needs_a_solver(self) -> "SamplingOptions":
-        if self.karras_sigmas and not SAMPLERS[self.sampler].takes_karras_sigmas:
-            takers = [name for name, sampler in SAMPLERS.items() if sampler.takes_karras_sigmas]
-            raise ValueError(f"karras_sigmas goes with the samplers {' and '.join(takers)} only")
+    def _sigmas_need_a_solver(self) -> "SamplingOptions":
+        if self.karras_sigmas and self.exponential_sigmas:
+            raise ValueError("karras_sigmas and exponential_sigmas: expected at most one of them")
+        if self.sigmas is not None and not SAMPLERS[self.sampler].takes_sigmas:
+            takers = [name for name, sampler in SAMPLERS.items() if sampler.takes_sigmas]
+            raise ValueError(
+                f"{self.sigmas}_sigmas goes with the samplers {' and '.join(takers)} only"
+            )
         return self
 
 

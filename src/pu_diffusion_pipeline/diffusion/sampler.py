@@ -95,7 +95,7 @@ class _Batches:
         self.memory_format = layout
         self.denoiser = denoiser.to(compute.device, memory_format=layout).eval()
         use_fast_attention(self.denoiser, compute.device)
-        self.sampler = build_sampler(noise_scheduler, options.sampler, options.karras_sigmas)
+        self.sampler = build_sampler(noise_scheduler, options.sampler, options.sigmas)
         size = self.denoiser.config["sample_size"]
         self.shape = (self.denoiser.config["in_channels"], size, size)
         self.compute = compute

@@ -15,63 +15,66 @@ class Sampler(NamedTuple):
     """A kind of sampler.
 
     Attributes:
-        build: (configuration of the noise scheduler, Karras sigmas or not) to diffusers' scheduler.
-        takes_karras_sigmas: whether it can step at the noise levels of Karras et al. (2022).
+        build: (configuration of the noise scheduler, spacing of the noise levels) to diffusers'
+            scheduler. The spacing is `karras` (Karras et al. 2022), `exponential` (even in log
+            sigma), or None: its own.
+        takes_sigmas: whether it can step at other noise levels than its own.
     """
 
-    build: Callable[[Mapping[str, object], bool], "SchedulerMixin"]
-    takes_karras_sigmas: bool = False
+    build: Callable[[Mapping[str, object], str | None], "SchedulerMixin"]
+    takes_sigmas: bool = False
 
 
-def _ddpm(config: Mapping[str, object], karras_sigmas: bool) -> "SchedulerMixin":
+def _ddpm(config: Mapping[str, object], sigmas: str | None) -> "SchedulerMixin":
     """Ancestral sampling (Ho et al. 2020)."""
     from diffusers import DDPMScheduler
 
     return DDPMScheduler.from_config(config)
 
 
-def _ddim(config: Mapping[str, object], karras_sigmas: bool) -> "SchedulerMixin":
+def _ddim(config: Mapping[str, object], sigmas: str | None) -> "SchedulerMixin":
     """DDIM with eta 0: no noise on the way (Song et al. 2020a)."""
     from diffusers import DDIMScheduler
 
     return DDIMScheduler.from_config(config)
 
 
-def _dpm_solver(config: Mapping[str, object], karras_sigmas: bool) -> "SchedulerMixin":
+def _dpm_solver(config: Mapping[str, object], sigmas: str | None) -> "SchedulerMixin":
     """DPM-Solver++ of second order (Lu et al. 2022)."""
-    return _multistep(config, karras_sigmas, "dpmsolver++")
+    return _multistep(config, sigmas, "dpmsolver++")
 
 
-def _sde_dpm_solver(config: Mapping[str, object], karras_sigmas: bool) -> "SchedulerMixin":
+def _sde_dpm_solver(config: Mapping[str, object], sigmas: str | None) -> "SchedulerMixin":
     """Its stochastic form."""
-    return _multistep(config, karras_sigmas, "sde-dpmsolver++")
+    return _multistep(config, sigmas, "sde-dpmsolver++")
 
 
 def _multistep(
-    config: Mapping[str, object], karras_sigmas: bool, algorithm: str
+    config: Mapping[str, object], sigmas: str | None, algorithm: str
 ) -> "SchedulerMixin":
     from diffusers import DPMSolverMultistepScheduler
 
     # The cosine schedule's log-SNR runs to minus infinity; diffusers documents this bound for it.
     is_cosine = config["beta_schedule"] == "squaredcos_cap_v2"
     clipping = {"lambda_min_clipped": -5.1} if is_cosine else {}
+    spacing = {} if sigmas is None else {f"use_{sigmas}_sigmas": True}
     return DPMSolverMultistepScheduler.from_config(
-        config, algorithm_type=algorithm, use_karras_sigmas=karras_sigmas, **clipping
+        config, algorithm_type=algorithm, **spacing, **clipping
     )
 
 
 SAMPLERS: dict[str, Sampler] = {
     "ddpm": Sampler(_ddpm),
     "ddim": Sampler(_ddim),
-    "dpm_solver++": Sampler(_dpm_solver, takes_karras_sigmas=True),
-    "sde_dpm_solver++": Sampler(_sde_dpm_solver, takes_karras_sigmas=True),
+    "dpm_solver++": Sampler(_dpm_solver, takes_sigmas=True),
+    "sde_dpm_solver++": Sampler(_sde_dpm_solver, takes_sigmas=True),
 }
 
 
 def build_sampler(
-    noise_scheduler: "NoiseScheduler", name: str, karras_sigmas: bool = False
+    noise_scheduler: "NoiseScheduler", name: str, sigmas: str | None = None
 ) -> "SchedulerMixin":
     """The diffusers scheduler of a sampler, with the forward process of `noise_scheduler`."""
     if name not in SAMPLERS:
         raise InvalidInput(f"sampling.sampler must be one of {', '.join(SAMPLERS)}, got {name!r}")
-    return SAMPLERS[name].build(noise_scheduler.config, karras_sigmas)
+    return SAMPLERS[name].build(noise_scheduler.config, sigmas)
