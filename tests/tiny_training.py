@@ -120,9 +120,9 @@ def sets(pictures=None, conditions=None) -> TrainingSets:
     )
 
 
-def sets_for(method: str) -> TrainingSets:
+def sets_for(method: str, pictures=None) -> TrainingSets:
     """The training sets, with probabilities of U where the method weighs it."""
-    plain = sets()
+    plain = sets(pictures)
     if not METHODS[method].weighs:
         return plain
     drawn = np.random.default_rng(0).uniform(size=len(plain.unlabeled))

@@ -116,7 +116,7 @@ run = Command(
 @click.option("--params", default="", callback=parse_option, help="As for `kedro run`; each run's.")
 @click.option("--yes", is_flag=True, help="Do not ask before running.")
 def reproduce(target: str, params: dict[str, Any], yes: bool, **options: Any) -> None:
-    """Make the runs of a table or figure of the paper that are missing, and render it.
+    """Make the missing runs of a table or figure of the paper, or of the frontier, and render it.
 
     TARGET is one of table2, table3, table4, table5, figure1, figure2, figure3, figure4,
     frontier.

@@ -305,6 +305,7 @@ START = ("pretrained=some/model",)
         ("objective.gamma=0.5", "model", "pu", (), False),
         ("objective.mixing=0.7", "model", "pu_weighted", (), True),
         ("objective.mixing=0.7", "model", "weighted", (), False),
+        ("objective.mixing=0.7", "frontier", None, (), True),
         ("objective.gamma=0.5", "base", None, (), False),
         ("objective.reduction=mean", "samples", "pretrained", (), False),
         ("objective.reduction=mean", "samples", "unsupervised", (), True),

@@ -109,6 +109,12 @@ def test_the_frontier_needs_every_method_after_those_that_it_draws_from(tmp_path
         assert all(order.index(one) < order.index(method) for one in METHODS[method].draws_from)
 
 
+def test_the_frontier_refuses_a_conditional_benchmark(tmp_path):
+    given = {"small": False, "parameters": {}, "conf": project(tmp_path) / "conf"}
+    with pytest.raises(InvalidInput, match="digits_conditional is conditional"):
+        parse_request("frontier", "digits_conditional", "0", "", **given)
+
+
 def test_the_default_benchmark_needs_no_env():
     assert kedro_run("digits_even", ["report"], {}) == ["run", "--pipelines=report"]
 

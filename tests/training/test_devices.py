@@ -103,5 +103,5 @@ def test_errors_and_risks_stay_on_the_device_of_the_images(method, error_space):
         error = denoising_error(
             denoiser, noise_scheduler, images, noise, timesteps, error_space=error_space
         )
-        loss, risks = objective(error, labels)
+        loss, risks = objective(error, labels, torch.zeros(6, device=DEVICE))
         assert {value.device.type for value in (error, loss, *risks.values())} == {DEVICE}

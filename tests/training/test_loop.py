@@ -4,6 +4,7 @@ import random
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -14,7 +15,7 @@ from pu_diffusion_pipeline.images.image_set import ImageSet
 from pu_diffusion_pipeline.training.batches import build_batches
 from pu_diffusion_pipeline.training.checkpoints import CheckpointStore
 from pu_diffusion_pipeline.training.loop import Learner
-from pu_diffusion_pipeline.training.train import Trained
+from pu_diffusion_pipeline.training.train import Trained, prepare
 from tiny_training import (
     NUM_STEPS,
     TRAINED,
@@ -22,6 +23,7 @@ from tiny_training import (
     job,
     losses,
     sets,
+    sets_for,
     train,
     train_job,
     weights,
@@ -84,7 +86,7 @@ def what_the_denoiser_saw(
     asked.model.unet.register_forward_pre_hook(
         lambda module, given: seen.append(tuple(part.clone() for part in given))
     )
-    train_job(asked, sets(pictures))
+    train_job(asked, sets_for(method, pictures))
     return seen
 
 
@@ -335,3 +337,30 @@ def test_a_share_of_the_conditions_is_dropped(dropout, low, high):
 def test_conditions_for_a_denoiser_that_takes_none_are_refused():
     with pytest.raises(ValueError, match="the denoiser takes none"):
         train_job(job(), sets(conditions=(np.zeros(40, int), np.ones(12, int))))
+
+
+@pytest.mark.parametrize("batches", ["stratified", "mixed"])
+def test_the_probabilities_of_a_batch_are_those_of_its_images(batches):
+    """Image i of U is grey level i, and is sensitive with the probability i / 100."""
+    unlabeled = np.full((40, 1, 16, 16), np.arange(40)[:, None, None, None], dtype=np.uint8)
+    table = pd.DataFrame({"probability": np.arange(40) / 100})
+    asked = job("pu_weighted", batches=batches, batch_size=16)
+    weighed = sets((unlabeled, images()[1])).weighed(table)
+    draws = prepare(asked, weighed).draws
+    of_sensitive = 0
+    for step in range(4):
+        drawn = draws.for_step(step)
+        of_unlabeled = drawn.labels == 0
+        of_sensitive += int((~of_unlabeled).sum())
+        grey = ((drawn.clean_images[:, 0, 0, 0] + 1) * 127.5).round()
+        expected = torch.where(of_unlabeled, grey / 100, 1.0)
+        torch.testing.assert_close(drawn.probabilities, expected)
+        assert of_unlabeled.any()
+    assert of_sensitive > 0
+
+
+def test_a_method_that_weighs_refuses_sets_without_probabilities_or_with_too_few():
+    with pytest.raises(InvalidInput, match="expected the probability of each image of U"):
+        prepare(job("weighted"), sets())
+    with pytest.raises(InvalidInput, match="one for each of the 40 images of U, got 39"):
+        sets().weighed(pd.DataFrame({"probability": np.zeros(39)}))

@@ -14,7 +14,7 @@ from pu_diffusion_pipeline.diffusion.objectives import build_objective
 from tiny_training import TRAINED, losses, train
 
 # (method, beta): with 0.99 the correction is active in some steps.
-CASES = [*((method, 0.1) for method in TRAINED), ("pu", 0.99), ("pnu", 0.99)]
+CASES = [*((method, 0.1) for method in TRAINED), ("pu", 0.99), ("pnu", 0.99), ("pu_weighted", 0.99)]
 
 
 def curves() -> dict[str, dict[str, list[float]]]:

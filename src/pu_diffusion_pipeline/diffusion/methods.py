@@ -75,5 +75,9 @@ METHODS: dict[str, Method] = {
     "oracle": Method(unlabeled="oracle_images", is_reference=True),
 }
 DEFAULT_METHODS = tuple(name for name, method in METHODS.items() if method.is_default)
-# The methods that the frontier compares.
-FRONTIER = tuple(name for name in METHODS if name not in ("pretrained", "supervised", "pnu"))
+# The methods that the frontier compares: all that work on every benchmark.
+FRONTIER = tuple(
+    name
+    for name, method in METHODS.items()
+    if name not in ("pretrained", "supervised") and "labeled_normal" not in method.sets
+)

@@ -160,7 +160,10 @@ class WeightedPositiveUnlabeled:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Objective`; the probabilities are needed."""
         risks = weighted_risks(denoising_error, labels, _given(probabilities), self.mixing)
-        return self.positive_unlabeled.of_risks(risks)
+        loss, named = self.positive_unlabeled.of_risks(risks)
+        plain = empirical_risks(denoising_error, labels)._asdict()  # as other methods log them
+        saturated = saturated_share(denoising_error, labels)
+        return loss, {**named, **plain, "saturated_share": saturated}
 
 
 def _given(probabilities: Tensor | None) -> Tensor:
@@ -174,7 +177,7 @@ def build_objective(
     beta: float | None,
     correction: str,
     gamma: float = 0.0,
-    mixing: float = 0.0,
+    mixing: float = 0.5,
 ) -> Objective:
     """The objective of a method.
 

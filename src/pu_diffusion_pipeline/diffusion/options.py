@@ -24,6 +24,8 @@ def _uses_gamma(artifact: Artifact) -> bool:
 
 
 def _uses_mixing(artifact: Artifact) -> bool:
+    if artifact.stage == "frontier":
+        return True
     return artifact.method is not None and METHODS[artifact.method].uses_mixing
 
 

@@ -57,7 +57,7 @@ def _multistep(
     # The cosine schedule's log-SNR runs to minus infinity; diffusers documents this bound for it.
     is_cosine = config["beta_schedule"] == "squaredcos_cap_v2"
     clipping = {"lambda_min_clipped": -5.1} if is_cosine else {}
-    spacing = {} if sigmas is None else {f"use_{sigmas}_sigmas": True}
+    spacing = {f"use_{name}_sigmas": name == sigmas for name in ("karras", "exponential")}
     return DPMSolverMultistepScheduler.from_config(
         config, algorithm_type=algorithm, **spacing, **clipping
     )

@@ -93,7 +93,7 @@ def _another_judge(parameters: Parameters) -> str | None:
     if parameters.data.has_truth or parameters.judge.onnx is not None:
         return None
     return (
-        "without labels the classifier that cleaned or filtered for this method would judge it; "
+        "without labels the classifier that this method trains or samples with would judge it; "
         "give labels.csv and data.folder.labels: true, or judge.onnx"
     )
 

@@ -144,6 +144,8 @@ def _training(run: FinishedRun) -> Iterator[tuple[str, str]]:
     if "cleaning" in METHODS[run.method].sections:
         least = parameters.cleaning.probability
         yield "left out of U", f"images that are sensitive with a probability of {least:g} or more"
+    if METHODS[run.method].weighs:
+        yield "weights of U", "the probability of each image of being normal, by a classifier"
     yield "steps", f"{manifest['num_steps']:,} of {training.batch_size} images"
     yield "batches", training.batches
     yield "learning rate", f"{training.learning_rate:g} (AdamW)"
@@ -157,6 +159,8 @@ def _training(run: FinishedRun) -> Iterator[tuple[str, str]]:
         yield "correction of the risk", objective.correction
     if METHODS[run.method].uses_gamma:
         yield "gamma", f"{objective.gamma:g}"
+    if METHODS[run.method].uses_mixing:
+        yield "mixing", f"{objective.mixing:g}"
     if parameters.data.num_conditions is not None:
         yield "conditions left out", f"{training.condition_dropout:g} of them"
     yield "seed", str(manifest["seed"])

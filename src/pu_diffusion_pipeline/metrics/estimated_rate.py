@@ -11,7 +11,8 @@ a model that was trained against S may make sensitive images that look less like
 some of that: a share of the samples that no mixture explains (`unexplained`). Those may be of
 either kind, so the rate is only known to within that share. Both ends of what is possible are
 bootstrapped: the interval holds the uncertainty of that share too (Horowitz and Manski, 2000,
-"Nonparametric analysis of randomized experiments with missing covariate and outcome data"). What
+"Nonparametric analysis of randomized experiments with missing covariate and outcome data"). A
+resample of a true mixture shows a little of it too, so the interval errs to the wide side. What
 looks just like normal images of U stays unseen.
 """
 

@@ -73,9 +73,9 @@ def weighted_risks(
 ) -> Risks:
     """Risks whose normal risk is E_U[(1 - r) l] + mixing (E_U[r l] - beta E_S[l]).
 
-    Where r is P(sensitive | x), the bracket is 0 in expectation for every weight: both parts
-    estimate (1 - beta) E_N[l], the first one by re-weighting U (importance weights), the second
-    one by what PU learning adds. Mixing 0 is re-weighting, mixing 1 the paper's risk.
+    With r = P(sensitive | x), E_U[(1 - r) l] estimates (1 - beta) E_N[l] (importance weights). Both
+    terms of the bracket estimate beta E_S[l], so it is 0 in expectation, and every mixing has the
+    same one, if r and beta are right. Mixing 0 is re-weighting, mixing 1 the paper's risk.
 
     Args:
         denoising_error: as in `empirical_risks`.

@@ -1,7 +1,7 @@
 """What `kedro reproduce` was asked for."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -22,7 +22,7 @@ DEFAULT_ROWS = {
     "figure2": ("cifar10_vehicles_finetune",),
     "figure3": ("celeba_male_finetune",),
     "figure4": ("cifar10_vehicles", "cifar10_animals"),
-    "frontier": ("mnist_even_small", "mnist_odd_small"),  # not the paper's
+    "frontier": ("mnist_even", "mnist_odd"),
 }
 
 
@@ -81,19 +81,25 @@ def parse_request(
         raise InvalidInput(f"--betas is for figure4 only; for {target} leave it out")
     names = [row.strip() for row in rows.split(",")] if rows else []
     benchmarks = benchmarks_of(target, names, small, conf)
-    _refuse_folders(benchmarks, conf)
+    for benchmark in benchmarks:
+        _refuse_unfit(target, benchmark, conf)
     return Request(target, benchmarks, parse_seeds(seeds), parse_betas(betas), parameters)
 
 
-def _refuse_folders(benchmarks: Iterable[str], conf: Path) -> None:
-    """The paper's tables need labels and counts."""
-    for benchmark in benchmarks:
-        env = None if benchmark == DEFAULT_BENCHMARK else benchmark
-        if open_loader(conf, env, {}).final_parameters().data.source == FOLDER:
-            raise InvalidInput(
-                f"--rows: {benchmark} has images of your own; run it with kedro run "
-                f"--env={benchmark}, and kedro run --env={benchmark} --pipeline=summarize"
-            )
+def _refuse_unfit(target: str, benchmark: str, conf: Path) -> None:
+    """The paper's tables need labels and counts, and the frontier unconditional models."""
+    env = None if benchmark == DEFAULT_BENCHMARK else benchmark
+    data = open_loader(conf, env, {}).final_parameters().data
+    if data.source == FOLDER:
+        rest = "frontier" if target == "frontier" else "summarize"
+        raise InvalidInput(
+            f"--rows: {benchmark} has images of your own; run it with kedro run "
+            f"--env={benchmark}, and kedro run --env={benchmark} --pipeline={rest}"
+        )
+    if target == "frontier" and data.num_conditions is not None:
+        raise InvalidInput(
+            f"--rows: {benchmark} is conditional; the frontier needs null in data.num_conditions"
+        )
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -74,8 +74,8 @@ class CheckpointStore:
         made = _read_claim(path, self.folder)
         if made["data_digest"] != data_digest:
             raise InvalidInput(
-                f"{what} was made on other images, or from another initial model, than there are "
-                f"now. {_way_out(self.folder)}"
+                f"{what} was made on other images, with other weights of them, or from another "
+                f"initial model, than there are now. {_way_out(self.folder)}"
             )
         differing = differing_modules(made["code_digests"], code_digests)
         if not differing:

@@ -9,6 +9,7 @@ import numpy as np
 
 from pu_diffusion_pipeline.diffusion.weights_check import weights_in_order
 from pu_diffusion_pipeline.digests import digest
+from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.images.image_set import ImageSet
 from pu_diffusion_pipeline.positive_unlabeled.labels import SETS
 
@@ -67,10 +68,18 @@ class TrainingSets(NamedTuple):
 
         Args:
             table: with a column `probability`, in U's order; None: not known.
+
+        Raises:
+            InvalidInput: it is of another U.
         """
         if table is None:
             return self
         probabilities = table["probability"].to_numpy()
+        if len(probabilities) != len(self.unlabeled):
+            raise InvalidInput(
+                f"probabilities: expected one for each of the {len(self.unlabeled)} images of U, "
+                f"got {len(probabilities)}; make them anew"
+            )
         return self._replace(unlabeled=replace(self.unlabeled, probabilities=probabilities))
 
     def digest(self, denoiser: UNet2DModel) -> str:

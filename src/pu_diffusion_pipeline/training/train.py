@@ -132,6 +132,11 @@ def prepare(job: Job, sets: TrainingSets, objective: Objective | None = None) ->
             raise InvalidInput(
                 f"the set {name} is empty; this method needs at least one image in it"
             )
+    if METHODS[job.method].weighs and sets.probabilities is None:
+        raise InvalidInput(
+            f"method {job.method}: expected the probability of each image of U of being sensitive, "
+            "got none (`TrainingSets.weighed`)"
+        )
     learner = _build_learner(job, sets)
     draws = BatchDraws(sets, used, _build_batches(job, sets, used), _build_random(job, learner))
     gradients = BatchGradients(

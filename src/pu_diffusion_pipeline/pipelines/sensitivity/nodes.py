@@ -49,12 +49,16 @@ def clean_unlabeled(
 def weigh_unlabeled(
     unlabeled_index: pd.DataFrame, sensitivity: "SensitivityClassifier"
 ) -> pd.DataFrame:
-    """The probability of each image of U of being sensitive, in U's order."""
+    """The probability of each image of U of being sensitive, in U's order.
+
+    Rounded: the classifier's last bits depend on the machine, and a training goes on only with the
+    same weights.
+    """
     from pu_diffusion_pipeline.positive_unlabeled.cleaning import in_order_of
 
     positions = unlabeled_index["position"].to_numpy()
     probabilities = in_order_of(sensitivity, positions)
-    return pd.DataFrame({"position": positions, "probability": probabilities})
+    return pd.DataFrame({"position": positions, "probability": probabilities.round(4)})
 
 
 def render_review(
