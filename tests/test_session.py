@@ -78,7 +78,7 @@ def test_without_labels_nothing_is_judged_by_what_has_filtered_it():
     data = photos.data.model_copy(update={"source": "folder"})
     blind = photos.model_copy(update={"data": data})
     with pytest.raises(
-        InvalidInput, match="the classifier that cleaned or filtered for this method would"
+        InvalidInput, match="the classifier that this method trains or samples with would"
     ):
         refuse_unmet(["pu_filtered.evaluation.judge_samples"], blind)
     refuse_unmet(["pu_filtered.evaluation.judge_samples"], photos)

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from pu_diffusion_pipeline.reports import frontier
 from pu_diffusion_pipeline.reports.frontier import (
     frontier_figure,
     frontier_points,
@@ -63,3 +64,10 @@ def test_both_figures_show_every_method_by_its_name():
     labels = {text.get_text() for text in axes.texts}
     assert labels == {"unsupervised", "pu, β 0.1", "clean", "pu_clean", "oracle"}
     assert {trace.name for trace in interactive_frontier(points).data} == labels
+
+
+def test_labels_of_points_that_are_close_stand_apart():
+    points = pd.DataFrame({"distance": [40.0, 41.0, 60.0], "nsr": [0.95, 0.951, 0.9]})
+    heights = frontier._label_heights(points)
+    assert heights[0] == heights[2] == 5
+    assert heights[1] < -8

@@ -58,6 +58,7 @@ def frontier_figure(points: pd.DataFrame) -> Figure:
     """
     figure = Figure(figsize=(7.2, 5.0), layout="constrained")
     axes = figure.subplots()
+    heights = _label_heights(points)
     for point in points.itertuples():
         axes.errorbar(
             getattr(point, DISTANCE),
@@ -70,7 +71,9 @@ def frontier_figure(points: pd.DataFrame) -> Figure:
             linewidth=1,
         )
         place = (getattr(point, DISTANCE), getattr(point, SAFE))
-        axes.annotate(point.label, place, (6, 5), textcoords="offset points", fontsize=8)
+        axes.annotate(
+            point.label, place, (6, heights[point.Index]), textcoords="offset points", fontsize=8
+        )
     front = points[points["is_on_front"]].sort_values(DISTANCE)
     axes.plot(front[DISTANCE], front[SAFE], color="tab:green", linewidth=1, zorder=0)
     axes.set(xlabel=TITLES[DISTANCE], ylabel=TITLES[SAFE])
@@ -78,6 +81,22 @@ def frontier_figure(points: pd.DataFrame) -> Figure:
     axes.spines[["top", "right"]].set_visible(False)
     axes.margins(0.12)
     return figure
+
+
+def _label_heights(points: pd.DataFrame) -> dict[int, int]:
+    """How far above its point each label stands, in points: apart where points are close."""
+    spans = {name: float(np.ptp(points[name])) or 1.0 for name in (DISTANCE, SAFE)}
+    heights: dict[int, int] = {}
+    for row in points.sort_values(DISTANCE).index:
+        here = points.loc[row]
+        close = [
+            other
+            for other in heights
+            if abs(points.loc[other, DISTANCE] - here[DISTANCE]) < 0.25 * spans[DISTANCE]
+            and abs(points.loc[other, SAFE] - here[SAFE]) < 0.04 * spans[SAFE]
+        ]
+        heights[row] = 5 if not close else -1 - 11 * len(close)
+    return heights
 
 
 def interactive_frontier(points: pd.DataFrame) -> "PlotlyFigure":

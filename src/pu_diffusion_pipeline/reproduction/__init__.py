@@ -1,1 +1,1 @@
-"""`kedro reproduce`: every table and figure of the paper's results by one command."""
+"""`kedro reproduce`: every table and figure of the paper's results, and the frontier."""
