@@ -4,11 +4,11 @@ python benchmarks/robustness.py [--conditions NAME,...] [--methods NAME,...] [--
     [--images 1000] [--to FILE.csv]
 
 Conditions: `usual`; `s_50`, `s_20`: so many images in S; `beta_half`, `beta_double`: every method
-is given the same wrong beta; `poor_classifier`: it sees three principal components; `missing_digit`: no
-1 is in S, though a fifth of the sensitive images of U are; then also the share of ones among the
-samples. Methods: unsupervised, pu, clean, pu_clean, weighted, pu_weighted. Each model is judged
-twice: as it is, and with the filter of `filtering.share` (`<method>_filtered`). On the embedded
-digits; docs/frontier.md has the table.
+is given the same wrong beta; `poor_classifier`: it sees three principal components;
+`missing_digit`: no 1 is in S, though a fifth of the sensitive images of U are. The last column is
+the share of ones among the samples. Methods: unsupervised, pu, clean, pu_clean, weighted,
+pu_weighted. Each model is judged twice: as it is, and with the filter of `filtering.share`
+(`<method>_filtered`). On the embedded digits; docs/frontier.md has the table.
 """
 
 import argparse
