@@ -38,6 +38,10 @@ def test_the_tour_runs_on_a_finished_run(finished_run, tmp_path, monkeypatch):
     assert num_pictures(REPO / "notebooks/01_tour.ipynb", tmp_path) == NUM_PICTURES
 
 
+def test_the_toy_mixture_runs_and_moves(tmp_path):
+    assert num_pictures(REPO / "notebooks/02_pu_risk.ipynb", tmp_path) == 2
+
+
 def num_pictures(path: Path, folder: Path) -> int:
     """How many pictures a notebook shows that runs in a folder."""
     notebook = nbformat.read(path, as_version=4)
