@@ -14,7 +14,7 @@ LAYERS = [
     # the package exports names of the library
     ("cli", "cli_exports", "cli_own_images", "command_line", "failures", "__main__", "__init__"),
     ("reproduction", "exports", "own_images"),
-    ("settings", "hooks", "session", "pipeline_registry", "config_loader"),
+    ("settings", "hooks", "session", "pipeline_registry", "config_loader", "catalog_entries"),
     ("pipelines",),
     ("datasets",),
     ("experiment",),
@@ -23,7 +23,7 @@ LAYERS = [
     ("metrics",),
     ("diffusion",),
     ("positive_unlabeled", "images"),
-    ("options", "digests", "seeding", "errors", "atomic_write", "progress"),
+    ("options", "digests", "seeding", "errors", "atomic_write", "progress", "bound"),
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 ONLY_IN = {

@@ -5,7 +5,8 @@ import shutil
 import pytest
 
 from conftest import REPO
-from pu_diffusion_pipeline.config_loader import expand_catalog, open_loader
+from pu_diffusion_pipeline.catalog_entries import expand_catalog
+from pu_diffusion_pipeline.config_loader import open_loader
 from pu_diffusion_pipeline.diffusion.methods import METHODS
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.training.options import TrainingOptions

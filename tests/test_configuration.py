@@ -80,6 +80,7 @@ def test_every_method_has_an_entry_for_each_artifact_under_its_own_folder():
     for method, facts in METHODS.items():
         own = {name.removeprefix(f"{method}.") for name in entries if name.startswith(f"{method}.")}
         untrained = {"checkpoints", "model", "training_history", "training_manifest", "watch"}
+        untrained |= {"relearned_samples", "relearning", "relearned"}
         assert own == of_pu - (set() if facts.trains else untrained)
         for name in own:
             path = entries[f"{method}.{name}"]["filepath"]
@@ -92,6 +93,18 @@ def kind_of(entry: dict) -> dict:
     """An entry without what belongs to its method."""
     metadata = {name: value for name, value in entry["metadata"].items() if name != "claim"}
     return {**entry, "filepath": "", "metadata": metadata}
+
+
+BOXES = ("data_engineering", "prior_estimation", "judging", "reporting")
+
+
+def test_every_node_has_a_tag_and_a_box_but_what_stands_between_boxes():
+    for name, pipeline in pipelines.items():
+        flat = {node.name for node in pipeline.nodes if not node.namespace}
+        assert flat <= {"initialize_denoiser", "pretrain_denoiser", "render_data_report"}, name
+        assert all(node.tags for node in pipeline.nodes if node.namespace), name
+    chosen = pipelines["__default__"].only_nodes_with_tags("pu").nodes
+    assert {node.namespace for node in chosen} == {"pu.training", "pu.sampling", "pu.evaluation"}
 
 
 @pytest.mark.parametrize(
@@ -111,10 +124,11 @@ def test_every_entry_has_a_layer_and_layers_follow_the_dag(name, methods):
         outputs = [layers[name] for name in node.outputs]
         assert max(inputs, default=0) <= min(outputs), node.name
     # kedro-viz orders layers over the collapsed boxes too, and in a conflict silently shows none
-    for method in methods:
+    for method in {*methods, *BOXES}:
         box = pipeline.only_nodes_with_namespaces([method])
         inputs = [layers[name] for name in box.inputs() if not name.startswith("param")]
-        assert max(inputs) <= min(layers[name] for name in box.all_outputs()), method
+        outputs = [layers[name] for name in box.all_outputs()]
+        assert max(inputs, default=0) <= min(outputs, default=9), method
 
 
 @pytest.mark.parametrize(

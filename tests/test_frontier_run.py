@@ -1,11 +1,14 @@
 """The pipeline `frontier` on made-up images: every method beside the others."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from conftest import REPO
+from pu_diffusion_pipeline.config_loader import open_loader
 from pu_diffusion_pipeline.diffusion.methods import FRONTIER
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.images.image_set import ImageSet
@@ -13,11 +16,13 @@ from pu_diffusion_pipeline.images.image_set import ImageSet
 OUTPUT = "data/07_model_output/test"
 SMALL = {"sensitivity": {"folds": 2, "repeats": 1, "num_components": 8, "num_resamples": 20}}
 
+MUON = {"training": {"muon_learning_rate": 0.02}}
+
 
 @pytest.fixture(scope="module")
 def frontier_run(tmp_path_factory, session):
     folder = tmp_path_factory.mktemp("frontier")
-    with session(folder, **SMALL, training={"muon_learning_rate": 0.02}) as opened:
+    with session(folder, **SMALL, **MUON) as opened:
         opened.run(pipeline_name="frontier")
     return folder
 
@@ -32,6 +37,9 @@ def test_every_method_is_a_point_under_its_own_name(frontier_run):
     points = pd.read_csv(path)
     assert set(points["method"]) == set(FRONTIER)
     assert points["is_on_front"].any()
+    assert points["second_nsr"].between(0, 1).all()
+    assert points["relearned_nsr"].isna().all()
+    assert path.with_suffix(".md").read_text().count("\n| ") == len(FRONTIER) + 1
     assert path.with_suffix(".png").is_file()
 
 
@@ -59,6 +67,24 @@ def test_guided_samples_start_from_the_noise_of_the_plain_ones_and_differ(fronti
     plain, guided = samples(frontier_run, "pu").images, samples(frontier_run, "pu_guided").images
     assert (plain != guided).any()
     assert np.corrcoef(plain.ravel(), guided.ravel())[0, 1] > 0.5
+
+
+def test_a_model_of_any_method_can_be_attacked(frontier_run, session):
+    check = {"relearning": {"num_steps": 4, "every": 2, "num_images": 8}}
+    with session(frontier_run, **SMALL, **MUON, **check) as opened:
+        opened.run(pipeline_name="relearn_pu_clean")
+    (path,) = (frontier_run / OUTPUT / "pu_clean").glob("*/relearned.json")
+    record = json.loads(path.read_text())
+    rates = pd.read_csv(path.parent / "relearning/rates.csv")
+    assert (record["step"], list(rates["step"])) == (4, [0, 2, 4])
+    assert record["non_sensitive_rate"] == rates["non_sensitive_rate"].iloc[-1]
+
+
+def test_an_attack_with_the_configured_options_is_found_beside_the_metrics():
+    catalog = open_loader(REPO / "conf", "test", {})["catalog"]
+    for method in ("pu", "clean"):
+        paths = [Path(catalog[f"{method}.{one}"]["filepath"]) for one in ("metrics", "relearned")]
+        assert paths[0].parent == paths[1].parent
 
 
 def test_guiding_refuses_a_model_that_is_not_there_and_names_the_command(finished_run, session):

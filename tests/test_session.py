@@ -45,7 +45,9 @@ def test_the_form_of_a_pipeline_follows_from_the_parameters(name, params, expect
 
 
 def names(pipeline: str) -> set[str]:
-    return {node.name for node in pipelines[pipeline].nodes}
+    """Of the nodes, with their boxes and without."""
+    full = {node.name for node in pipelines[pipeline].nodes}
+    return full | {name.rpartition(".")[2] for name in full}
 
 
 def test_a_given_beta_needs_no_estimate_and_an_estimated_one_does():
@@ -69,6 +71,8 @@ def test_the_page_on_images_that_nobody_has_labelled_comes_before_any_training(n
 
 def test_without_labels_nothing_is_judged_by_what_has_filtered_it():
     assert any("pu_filtered" in name for name in names("frontier"))
+    assert "train_second_judge" in names("frontier")
+    assert not [name for name in names("frontier.blind") if "second_judge" in name]
     assert not [
         name
         for name in names("frontier.blind")
@@ -81,14 +85,17 @@ def test_without_labels_nothing_is_judged_by_what_has_filtered_it():
         InvalidInput, match="the classifier that this method trains or samples with would"
     ):
         refuse_unmet(["pu_filtered.evaluation.judge_samples"], blind)
-    refuse_unmet(["pu_filtered.evaluation.judge_samples"], photos)
+    with pytest.raises(InvalidInput, match="the second judge learns from labels"):
+        refuse_unmet(["train_second_judge"], blind)
+    refuse_unmet(["pu_filtered.evaluation.judge_samples", "train_second_judge"], photos)
     refuse_unmet(["pu.evaluation.judge_samples"], blind)
 
 
 def test_the_relearning_check_comes_with_the_run_whose_report_shows_it():
     for name in ("__default__", "__default__.blind.estimated"):
         assert "relearn" not in names(name)
-        assert {"relearn", "render_report_with_relearning"} <= names(f"{name}.relearned")
+        expected = {"pu.relearning.relearn", "render_report_with_relearning"}
+        assert expected <= names(f"{name}.relearned")
 
 
 def test_every_form_is_registered_once():

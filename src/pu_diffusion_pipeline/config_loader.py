@@ -17,16 +17,19 @@ from typing import Any
 from kedro.config import MissingConfigException, OmegaConfigLoader
 from omegaconf.errors import OmegaConfBaseException
 
+from pu_diffusion_pipeline.catalog_entries import Entries, expand_catalog
 from pu_diffusion_pipeline.diffusion.methods import METHODS
 from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.experiment.commands import flat, kedro_run
 from pu_diffusion_pipeline.experiment.configuration_files import first_line, read_mapping
-from pu_diffusion_pipeline.experiment.identity import STAGES, made_with, run_folder
+from pu_diffusion_pipeline.experiment.identity import made_with
 from pu_diffusion_pipeline.experiment.parameters import (
     BENCHMARK_PATTERN,
     Parameters,
     load_parameters,
 )
 from pu_diffusion_pipeline.experiment.shared_parameters import INCLUDE, merge_shared
+from pu_diffusion_pipeline.reports.origin import Origin
 
 # Of the project, for Kedro (settings.py) and for `open_loader`.
 LOADER_ARGS: dict[str, Any] = {
@@ -36,7 +39,6 @@ LOADER_ARGS: dict[str, Any] = {
     "merge_strategy": {"parameters": "soft"},
 }
 ENDINGS = (".yml", ".yaml", ".json")  # that Kedro reads
-RUN_PLACEHOLDER = re.compile(r"<run:(\w+)(?:,(\w+))?>")
 
 
 class Comparable(UserDict[str, dict[str, object]]):
@@ -54,6 +56,8 @@ class ProjectConfigLoader(OmegaConfigLoader):
     ) -> None:
         self._checked: set[str] = set()  # kinds of files
         self._final: Parameters | None = None
+        self._configured: Parameters | None = None
+        self._catalog: Entries | None = None  # as it is in the files
         _check_name(env, Path(conf_source), options.get("base_env"))
         with warnings.catch_warnings():
             _ignore_kedros_use_of_omegaconf()
@@ -63,11 +67,22 @@ class ProjectConfigLoader(OmegaConfigLoader):
         """Configuration of a kind: `parameters`, `catalog`, ..."""
         if key == "parameters":
             parameters = self.final_parameters()
-            return {**dict(parameters), "comparable": comparable(parameters)}
+            shared = {"comparable": comparable(parameters), "origin": self._origin(parameters)}
+            return {**dict(parameters), **shared}
         if key == "catalog":
-            final = self.final_parameters()
-            return expand_catalog(self._read(key), final, self.configured_parameters())
+            return self._expanded(*self._raw_catalog())
         return self._read(key)
+
+    def _expanded(self, *names: str) -> Entries:
+        """Entries of the catalog, by their names in the files."""
+        raw = self._raw_catalog()
+        entries = {name: raw[name] for name in names if name in raw}
+        return expand_catalog(entries, self.final_parameters(), self.configured_parameters())
+
+    def _raw_catalog(self) -> Entries:
+        if self._catalog is None:
+            self._catalog = self._read("catalog")
+        return self._catalog
 
     def final_parameters(self) -> Parameters:
         """The parameters with the run-time overrides, read once.
@@ -102,18 +117,40 @@ class ProjectConfigLoader(OmegaConfigLoader):
                 f"benchmark must be {env!r}, as its folder {folder} is called, got {benchmark!r}"
             )
 
+    def _origin(self, parameters: Parameters) -> Origin:
+        """Where a run comes from: the command, its models, what differs from conf/base."""
+        base = self
+        if self.env not in (None, self.default_run_env) or self.runtime_params:
+            base = ProjectConfigLoader(self.conf_source, **LOADER_ARGS)
+        both = (parameters, base.final_parameters())
+        here, there = (flat(one.model_dump(mode="json")) for one in both)
+        changed = {
+            name: (here.get(name), there.get(name))
+            for name in {**here, **there}
+            if here.get(name) != there.get(name)
+        }
+        run = kedro_run(parameters.benchmark, [], self.runtime_params or {})
+        models = {
+            name.removesuffix(".model"): entry["filepath"]
+            for name, entry in self._expanded("<method>.model").items()
+        }
+        command = " ".join(["kedro", *run])
+        return Origin(command=command, models=models, changed=changed)
+
     def configured_parameters(self) -> Parameters:
         """The parameters as the configuration files give them."""
         if not self.runtime_params:
             return self.final_parameters()
-        plain = ProjectConfigLoader(
-            self.conf_source,
-            env=self.env,
-            base_env=self.base_env,
-            default_run_env=self.default_run_env,
-            merge_strategy=self.merge_strategy,
-        )
-        return plain.final_parameters()
+        if self._configured is None:
+            plain = ProjectConfigLoader(
+                self.conf_source,
+                env=self.env,
+                base_env=self.base_env,
+                default_run_env=self.default_run_env,
+                merge_strategy=self.merge_strategy,
+            )
+            self._configured = plain.final_parameters()
+        return self._configured
 
     def _read_parameters(self) -> dict[str, object]:
         """The merged parameters, with the shared files that the benchmark includes."""
@@ -213,74 +250,3 @@ def benchmarks(conf: Path) -> list[str]:
 def comparable(parameters: Parameters) -> Comparable:
     """What the runs of one table are made with: everything but seed, beta and gamma."""
     return Comparable({name: made_with(parameters, "metrics", name) for name in METHODS})
-
-
-def expand_catalog(
-    catalog: Mapping[str, dict[str, Any]], final: Parameters, configured: Parameters
-) -> dict[str, dict[str, Any]]:
-    """Replace the placeholders of a catalog.
-
-    An entry named `<method>.<artifact>` becomes one entry for each method. The stage, the method
-    and the folder that a path's `<run:...>` stands for go into the entry's metadata as `claim`,
-    for `experiment/claims.py`.
-
-    Args:
-        catalog: name to entry, as loaded.
-        final: the parameters with the run-time overrides.
-        configured: the parameters as the configuration files give them.
-
-    Raises:
-        InvalidInput: an entry has no filepath, or a placeholder is unknown.
-    """
-    expanded = {}
-    for name, entry in catalog.items():
-        _check_entry(name, entry)
-        for method in _methods_of(name, entry["filepath"]):
-            expanded[name.replace("<method>", method or "")] = {
-                **entry,
-                **_place(entry, method, final, configured),
-            }
-    return expanded
-
-
-def _check_entry(name: str, entry: object) -> None:
-    if not isinstance(entry, Mapping):
-        raise InvalidInput(f"catalog: {name} needs a type and a filepath, got {entry!r}")
-    if not isinstance(entry.get("filepath"), str):
-        raise InvalidInput(
-            f"catalog: {name}.filepath must be a text, got {entry.get('filepath')!r}"
-        )
-    if not isinstance(entry.get("metadata", {}), Mapping):
-        raise InvalidInput(f"catalog: {name}.metadata must be a mapping, got {entry['metadata']!r}")
-    if found := RUN_PLACEHOLDER.search(entry["filepath"]):
-        for given, known in ((found[1], STAGES), (found[2], METHODS)):
-            if given is not None and given not in known:
-                raise InvalidInput(
-                    f"catalog: {name}.filepath: {found[0]} names {given!r}, "
-                    f"expected one of {', '.join(known)}"
-                )
-
-
-def _methods_of(name: str, filepath: str) -> list[str | None]:
-    if "<method>" not in name:
-        return [None]
-    untrained = "<run:model>" not in filepath
-    return [method for method, facts in METHODS.items() if facts.trains or untrained]
-
-
-def _place(
-    entry: Mapping[str, Any], method: str | None, final: Parameters, configured: Parameters
-) -> dict[str, Any]:
-    path = entry["filepath"].replace("<benchmark>", final.benchmark)
-    path = path.replace("<method>", method or "")
-    found = RUN_PLACEHOLDER.search(path)
-    if found is None:
-        return {"filepath": path}
-    stage = found[1]
-    method = found[2] or method
-    folder = path[: found.start()] + run_folder(final, configured, stage, method)
-    claim = {"stage": stage, "method": method, "path": folder}
-    return {
-        "filepath": folder + path[found.end() :],
-        "metadata": {**entry.get("metadata", {}), "claim": claim},
-    }

@@ -196,7 +196,8 @@ class Provenance:
         dataset = self._catalog.get(name)
         if isinstance(dataset, RunRecordsDataset):
             for path in dataset.files():
-                yield f"{path.parts[-3]}.metrics", path.with_name(f"metrics{SUFFIX}"), path
+                claim = path.with_name(f"{dataset.stage}{SUFFIX}")
+                yield f"{path.parts[-3]}.{dataset.artifact}", claim, path
         elif name in self._claims and not isinstance(dataset, WorkFolderDataset):
             for artifact in self._artifacts(name):
                 yield name, self._claims[name].path, artifact
@@ -283,10 +284,8 @@ def _way_to(name: str) -> str:
     }
     if not sizes:
         return "made by no pipeline of this project"
-    return (
-        f"made by kedro run --pipeline={min(sizes, key=sizes.__getitem__)} "
-        "(same --env and --params)"
-    )
+    smallest = min(sizes, key=sizes.__getitem__)
+    return f"made by kedro run --pipeline={smallest} (same --env and --params)"
 
 
 def _check_writable(path: Path) -> None:

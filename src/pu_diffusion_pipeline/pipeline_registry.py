@@ -14,7 +14,13 @@ from typing import NamedTuple
 
 from kedro.pipeline import Pipeline
 
-from pu_diffusion_pipeline.diffusion.methods import DEFAULT_METHODS, FRONTIER, METHODS
+from pu_diffusion_pipeline.diffusion.methods import (
+    DEFAULT_METHODS,
+    FRONTIER,
+    METHODS,
+    RECOMMENDED,
+    models_of,
+)
 from pu_diffusion_pipeline.pipelines import (
     classifier,
     data_engineering,
@@ -23,6 +29,7 @@ from pu_diffusion_pipeline.pipelines import (
     relearning,
     reporting,
     sampling,
+    second_judge,
     sensitivity,
     training,
 )
@@ -117,13 +124,16 @@ def _pipelines(form: Form) -> dict[str, Pipeline]:
         "sample": _sum(parts.sample[name] for name in defaults),
         **{f"evaluate_{name}": pipeline for name, pipeline in parts.evaluate.items()},
         "evaluate": _sum(parts.evaluate[name] for name in defaults),
-        "report": reporting.create_pipeline(defaults, form.is_blind, form.is_relearned),
-        "relearn": relearning.create_pipeline(form.is_blind),
-        "summarize": reporting.create_summary_pipeline(),
-        "figure1": reporting.create_figure1_pipeline(form.is_blind),
-        "figure4": reporting.create_figure4_pipeline(form.is_blind),
+        **{f"second_opinion_{name}": needs(one) for name, one in parts.opinion.items()},
+        "report": parts.report(defaults),
+        **{f"relearn_{name}": pipeline for name, pipeline in parts.relearn.items()},
+        "relearn": parts.relearn["pu"] + _report(relearning.create_page_pipeline()),
+        "summarize": _report(reporting.create_summary_pipeline()),
+        "figure1": _report(reporting.create_figure1_pipeline(form.is_blind)),
+        "figure4": _report(reporting.create_figure4_pipeline(form.is_blind)),
         "frontier": parts.frontier(),
-        "frontier_figure": reporting.create_frontier_pipeline(),
+        "frontier_figure": _report(reporting.create_frontier_pipeline(form.is_blind)),
+        "recommended": parts.everything(RECOMMENDED),
         "finetune": parts.everything(["pretrained", *defaults]),
         "__default__": parts.everything(defaults),
     }
@@ -134,29 +144,48 @@ class _Parts:
 
     def __init__(self, form: Form) -> None:
         self.form = form
-        self.data = data_engineering.create_pipeline(form.is_blind)
+        self.data = _box(data_engineering.create_pipeline(form.is_blind), "data_engineering")
         self.data_report = data_engineering.create_report_pipeline()
-        self.prior = prior_estimation.create_pipeline()
+        self.prior = _box(prior_estimation.create_pipeline(), "prior_estimation")
         beta = prior_estimation.create_beta_pipeline(form.is_estimated)
+        beta = _box(beta, "prior_estimation")
         self.initial = training.create_initial_pipeline()
         self.start = self.data + self.prior + beta + self.initial
-        self.with_oracle = self.start + data_engineering.create_oracle_pipeline()
-        self.sensitivity = sensitivity.create_pipeline()
-        self.cleaning = sensitivity.create_cleaning_pipeline()
-        self.review = sensitivity.create_review_pipeline()
-        self.judge = classifier.create_pipeline(form.is_blind)
-        self.reference = classifier.create_reference_pipeline(form.is_blind)
+        oracle = _box(data_engineering.create_oracle_pipeline(), "data_engineering")
+        self.with_oracle = self.start + oracle
+        self.sensitivity = _box(sensitivity.create_pipeline(), "estimating_sensitivity")
+        self.cleaning = _box(sensitivity.create_cleaning_pipeline(), "estimating_sensitivity")
+        self.review = _box(sensitivity.create_review_pipeline(), "estimating_sensitivity")
+        self.judge = _box(classifier.create_pipeline(form.is_blind), "judging")
+        self.reference = _box(classifier.create_reference_pipeline(form.is_blind), "judging")
         if form.is_blind:
             self.judge += self.sensitivity
         self.train = self.trainings()
         self.sample = {
-            name: sampling.create_pipeline(name, method) for name, method in METHODS.items()
+            name: _tagged(sampling.create_pipeline(name, method), name, "sampling")
+            for name, method in METHODS.items()
         }
-        self.evaluate = {name: evaluation.create_pipeline(name, form.is_blind) for name in METHODS}
+        self.evaluate = {
+            name: _tagged(evaluation.create_pipeline(name, form.is_blind), name, "evaluation")
+            for name in METHODS
+        }
+        second = _box(second_judge.create_pipeline(), "judging")
+        self.opinion = {
+            name: second + _tagged(second_judge.create_opinion_pipeline(name), name, "evaluation")
+            for name in METHODS
+        }
+        self.relearn = {
+            name: _tagged(relearning.create_pipeline(name, form.is_blind), name, "relearning")
+            for name in self.train
+        }
 
     def trainings(self, after: str | None = None) -> dict[str, Pipeline]:
         return {
-            name: training.create_pipeline(name, method, self.form.is_watched, after)
+            name: _tagged(
+                training.create_pipeline(name, method, self.form.is_watched, after),
+                name,
+                "training",
+            )
             for name, method in METHODS.items()
             if method.trains
         }
@@ -169,9 +198,11 @@ class _Parts:
             if not self.form.is_blind
             or not (METHODS[name].is_reference or "sensitivity" in METHODS[name].sections)
         ]
-        trained = [self.train[name] for name in methods if name in self.train]
+        trained = [self.train[name] for name in models_of(methods)]
         rest = [self.sample[name] + self.evaluate[name] for name in methods]
-        gathered = reporting.create_frontier_pipeline(after=methods)
+        if not self.form.is_blind:
+            rest += [self.opinion[name] for name in methods]
+        gathered = _report(reporting.create_frontier_pipeline(self.form.is_blind, after=methods))
         return self.with_what_it_needs(_sum([self.judge, *trained, *rest, gathered]))
 
     def with_what_it_needs(self, pipeline: Pipeline) -> Pipeline:
@@ -186,16 +217,37 @@ class _Parts:
         """Without labels nobody has seen what the folder holds: its page comes first."""
         methods = list(methods)
         train = self.trainings(after="data_report") if self.form.is_blind else self.train
-        trained = [train[name] for name in methods if name in train]
+        trained = [train[name] for name in models_of(methods)]
         sampled = [self.sample[name] for name in methods]
         evaluated = [self.evaluate[name] for name in methods]
         parts = _sum([self.judge, *trained, *sampled, *evaluated])
         if self.form.is_blind:
             parts += self.data_report + self.review
         if self.form.is_relearned:
-            parts += relearning.create_pipeline(self.form.is_blind)
-        report = reporting.create_pipeline(methods, self.form.is_blind, self.form.is_relearned)
-        return self.start + parts + report
+            parts += self.relearn["pu"] + _report(relearning.create_page_pipeline())
+        return self.with_what_it_needs(self.start + parts + self.report(methods))
+
+    def report(self, methods: Iterable[str]) -> Pipeline:
+        form = self.form
+        return _report(reporting.create_pipeline(methods, form.is_blind, form.is_relearned))
+
+
+def _box(pipeline: Pipeline, name: str) -> Pipeline:
+    """The pipeline's nodes in a box of kedro-viz, and under a tag, of this name."""
+    return Pipeline(
+        pipeline,
+        namespace=name,
+        prefix_datasets_with_namespace=False,
+        tags=name,
+    )
+
+
+def _tagged(pipeline: Pipeline, *tags: str) -> Pipeline:
+    return Pipeline(pipeline, tags=tags)
+
+
+def _report(pipeline: Pipeline) -> Pipeline:
+    return _box(pipeline, "reporting")
 
 
 def _sum(pipelines: Iterable[Pipeline]) -> Pipeline:

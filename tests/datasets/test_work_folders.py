@@ -28,12 +28,16 @@ def test_a_work_folder_is_not_saved_by_the_pipeline(tmp_path):
         WorkFolderDataset(filepath=str(tmp_path)).save("anything")
 
 
+def metrics_below(folder) -> RunRecordsDataset:
+    return RunRecordsDataset(filepath=str(folder), artifact="metrics", stage="metrics")
+
+
 def test_records_of_all_runs_are_read_by_method_and_run(tmp_path):
     for run in ("pu/seed_0", "pu/seed_1", "supervised/seed_0"):
         (tmp_path / run).mkdir(parents=True)
         (tmp_path / run / "metrics.json").write_text(json.dumps({"run": run}))
     (tmp_path / "pu/seed_2").mkdir()
-    records = RunRecordsDataset(filepath=str(tmp_path)).load()
+    records = metrics_below(tmp_path).load()
     assert records == {run: {"run": run} for run in ("pu/seed_0", "pu/seed_1", "supervised/seed_0")}
 
 
@@ -41,4 +45,4 @@ def test_a_damaged_record_is_refused_by_name(tmp_path):
     (tmp_path / "pu/seed_0").mkdir(parents=True)
     (tmp_path / "pu/seed_0/metrics.json").write_text("{")
     with pytest.raises((InvalidInput, Exception), match=r"metrics\.json is damaged.*evaluate"):
-        RunRecordsDataset(filepath=str(tmp_path)).load()
+        metrics_below(tmp_path).load()

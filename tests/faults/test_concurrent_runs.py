@@ -8,7 +8,10 @@ from faults.contents import contents, differences
 from faults.injection import run, start
 
 ROUNDS = int(os.environ.get("PU_FAULT_ROUNDS", "1"))
-FIRST = "--nodes=index_source,split_source,read_evaluation_images,initialize_denoiser"
+FIRST = (
+    "--nodes=data_engineering.index_source,data_engineering.split_source,"
+    "data_engineering.read_evaluation_images,initialize_denoiser"
+)
 
 
 @pytest.mark.slow

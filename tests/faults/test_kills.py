@@ -12,7 +12,10 @@ from faults.contents import contents, differences, without_older_states
 from faults.injection import Ended, Fault, make_project, may_mount, run, small_disk
 
 KILLED = -9
-QUICK = "use_given_beta,index_source,split_source,read_training_images,read_evaluation_images"
+QUICK = (
+    "prior_estimation.use_given_beta,data_engineering.index_source,data_engineering.split_source,"
+    "data_engineering.read_training_images,data_engineering.read_evaluation_images"
+)
 CODES = [errno.ENOSPC, errno.EIO]
 
 

@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 from pu_diffusion_pipeline.reports.options import ReportingOptions
+from pu_diffusion_pipeline.reports.origin import Origin
 from pu_diffusion_pipeline.reports.page import (
     MethodResult,
-    Pictures,
+    Sections,
     Tables,
     headline,
     prior_sentence,
@@ -19,6 +20,7 @@ from pu_diffusion_pipeline.reports.page import (
     render_page,
     render_paper_page,
 )
+from pu_diffusion_pipeline.reports.samples import render_given, render_samples
 from pu_diffusion_pipeline.reports.tables import methods_table, per_condition_table
 from pu_diffusion_pipeline.reports.text_table import TextTable
 
@@ -116,21 +118,52 @@ def class_prior(**changes) -> str:
     return render_class_prior(prior(**changes), estimators, scores, 1 / 11)
 
 
-def png() -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (4, 4)).save(buffer, "PNG")
-    return buffer.getvalue()
+def images(count: int, value: int) -> np.ndarray:
+    return np.full((count, 1, 4, 4), value, dtype=np.uint8)
+
+
+def sections(**changes) -> Sections:
+    framed = np.arange(5) < 2
+    usual = {
+        "samples": render_samples(
+            {"unsupervised": (images(5, 9), framed), "pu": (images(5, 9), ~framed)},
+            is_blurred=False,
+        ),
+        "classes": "",
+        "beta": "",
+        "given": render_given(images(3, 9), images(3, 200)),
+        "class_prior": class_prior(),
+        "frontier": "",
+    }
+    return Sections(**{**usual, **changes})
+
+
+ORIGIN = Origin(
+    command="kedro run --params=seed:3",
+    models={"pu": "data/06_models/pu/model", "pnu": "data/06_models/pnu/model"},
+    changed={"seed": (3, 0)},
+)
 
 
 def page(**changes) -> str:
     usual = {
         "tables": Tables(comparison(), pd.DataFrame({"n": [1, 1, 1]}), None, PAIRED),
         "judge": JUDGE,
-        "class_prior": class_prior(),
-        "pictures": Pictures({"png": png()}, {"svg": b"<?xml version='1.0'?><svg></svg>"}),
+        "sections": sections(),
+        "curves": {"svg": b"<?xml version='1.0'?><svg></svg>"},
         "methods": results(),
+        "origin": ORIGIN,
+        "date": "2026-01-02",
     }
     return render_page(**{**usual, **changes})
+
+
+def test_the_section_on_all_methods_is_there_where_it_was_rendered():
+    heading = "What each method prevents and what it costs"
+    assert heading not in page()
+    shown = page(sections=sections(frontier="<p>the table</p>"))
+    assert heading in shown
+    assert "<p>the table</p>" in shown
 
 
 class Reader(HTMLParser):
@@ -209,6 +242,16 @@ def test_page_holds_every_figure(rendered):
     assert sum(tag == "svg" for tag, _ in reader.tags) == 2
 
 
+def test_page_says_how_to_make_it_again(rendered):
+    text = Reader(rendered).text
+    assert "Seed 0, page of 2026-01-02" in text
+    assert "kedro run --params=seed:3" in text
+    assert "pu data/06_models/pu/model" in text
+    assert "pnu data" not in text
+    assert "parameter here default seed 3 0" in text
+    assert "differ from conf/base" not in page(origin=ORIGIN._replace(changed={}))
+
+
 def test_text_from_outside_is_escaped():
     evil = result(
         EVIL,
@@ -220,7 +263,7 @@ def test_text_from_outside_is_escaped():
     )
     html = page(
         tables=Tables(comparison(extractor=EVIL), pd.DataFrame({"n": [1]}), None, PAIRED),
-        class_prior=class_prior(estimate=None, warnings=[EVIL]),
+        sections=sections(class_prior=class_prior(estimate=None, warnings=[EVIL])),
         methods={EVIL: evil},
     )
     assert "<script" not in html

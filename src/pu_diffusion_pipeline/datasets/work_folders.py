@@ -49,18 +49,29 @@ class WorkFolderDataset(AbstractDataset[None, Any]):
 
 
 class RunRecordsDataset(WorkFolderDataset):
-    """The metrics of every finished run of a benchmark.
+    """A record of every finished run of a benchmark, such as its metrics.
 
     kedro-datasets' PartitionedDataset cannot stand here: a pipeline that makes the first partition
     cannot read it.
 
     Args:
-        filepath: the folder with `<method>/<run>/metrics.json`.
+        filepath: the folder with `<method>/<run>/<artifact>.json`.
+        artifact: which record: the data sets `<method>.<artifact>`.
+        stage: of `experiment.identity.STAGES`, whose claim holds the records' digests.
         metadata: for kedro-viz.
     """
 
-    def __init__(self, *, filepath: str, metadata: dict[str, object] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        filepath: str,
+        artifact: str,
+        stage: str,
+        metadata: dict[str, object] | None = None,
+    ) -> None:
         super().__init__(filepath=filepath, metadata=metadata)
+        self.artifact = artifact
+        self.stage = stage
 
     def load(self) -> dict[str, dict[str, object]]:
         """Run (`<method>/<run>`) to its record, as they are now."""
@@ -77,4 +88,4 @@ class RunRecordsDataset(WorkFolderDataset):
 
     def files(self) -> list[Path]:
         """The files of the records."""
-        return sorted(self.filepath.glob("*/*/metrics.json"))
+        return sorted(self.filepath.glob(f"*/*/{self.artifact}.json"))

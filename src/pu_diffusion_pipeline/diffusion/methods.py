@@ -4,6 +4,7 @@ A method trains a model on U and other sets, or draws from models of other metho
 own.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 
@@ -74,7 +75,22 @@ METHODS: dict[str, Method] = {
     "pu_clean_filtered": _drawn("pu_clean", sections=("cleaning", "filtering", *SENSITIVITY)),
     "oracle": Method(unlabeled="oracle_images", is_reference=True),
 }
+
+
+def models_of(methods: Iterable[str]) -> list[str]:
+    """The methods whose models these methods sample."""
+    models = [
+        model
+        for name in methods
+        for model in METHODS[name].draws_from or (name,)
+        if METHODS[model].trains
+    ]
+    return list(dict.fromkeys(models))
+
+
 DEFAULT_METHODS = tuple(name for name, method in METHODS.items() if method.is_default)
+# What the README recommends where labels judge the result, beside what it is compared with.
+RECOMMENDED = ("unsupervised", "pu", "pu_clean_filtered")
 # The methods that the frontier compares: all that work on every benchmark.
 FRONTIER = tuple(
     name

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from pu_diffusion_pipeline.diffusion.methods import DEFAULT_METHODS, METHODS
-from pu_diffusion_pipeline.reports.runs import missing_runs
+
+if TYPE_CHECKING:  # the config loader imports this module, and pandas takes its time
+    import pandas as pd
 
 DEFAULT_BENCHMARK = "digits_even"
 
@@ -24,13 +25,14 @@ def kedro_run(
 
     Args:
         benchmark: the environment; `DEFAULT_BENCHMARK` needs none.
-        pipelines: their names.
+        pipelines: their names; none: the whole run.
         parameters: overrides, nested or flat.
     """
     arguments = ["run"]
     if benchmark != DEFAULT_BENCHMARK:
         arguments.append(f"--env={benchmark}")
-    arguments.append(f"--pipelines={','.join(pipelines)}")
+    if pipelines:
+        arguments.append(f"--pipelines={','.join(pipelines)}")
     if parameters:
         given = [f"{name}:{_spell(value)}" for name, value in flat(parameters).items()]
         arguments.append(f"--params={','.join(given)}")
@@ -38,7 +40,7 @@ def kedro_run(
 
 
 def missing_commands(
-    runs: pd.DataFrame, comparable: Mapping[str, Mapping[str, object]]
+    runs: "pd.DataFrame", comparable: Mapping[str, Mapping[str, object]]
 ) -> list[str]:
     """Commands that make the runs which a full table of the benchmark still needs.
 
@@ -49,6 +51,8 @@ def missing_commands(
         runs: `runs.select_runs`.
         comparable: method to the flat parameters that its metrics depend on.
     """
+    from pu_diffusion_pipeline.reports.runs import missing_runs
+
     pretrained = ["pretrained"] if comparable["pu"].get("pretrained") else []
     methods = [*pretrained, *DEFAULT_METHODS]
     seeds = sorted(set(runs["seed"]))

@@ -76,6 +76,12 @@ def _labeled_normal(parameters: Parameters) -> str | None:
     return f"data.counts.labeled_normal is 0; method {needing[0]} needs labeled normal images"
 
 
+def _labels(parameters: Parameters) -> str | None:
+    if parameters.data.has_truth:
+        return None
+    return "the second judge learns from labels: give labels.csv and data.folder.labels: true"
+
+
 def _folder(parameters: Parameters) -> str | None:
     if parameters.data.source == FOLDER:
         return None
@@ -104,6 +110,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "use_given_beta": _given_beta,
     "training.train_denoiser": _nobody_watches,
     "relearn": _unconditional,
+    "train_second_judge": _labels,
     "sample_guided": _unconditional_samples,
     "sample_filtered": _unconditional_samples,
     "render_report": _nobody_relearns,

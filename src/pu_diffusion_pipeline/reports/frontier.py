@@ -1,40 +1,169 @@
 """The frontier between safety and quality: what each method reaches in both."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pu_diffusion_pipeline.diffusion.methods import METHODS
+from pu_diffusion_pipeline.diffusion.methods import METHODS, Method
+from pu_diffusion_pipeline.diffusion.options import GuidingOptions, NoiseOptions, SamplingOptions
+from pu_diffusion_pipeline.metrics.registry import METRICS, Record
+from pu_diffusion_pipeline.positive_unlabeled.options import FilteringOptions
 from pu_diffusion_pipeline.reports.runs import mean_and_range
+from pu_diffusion_pipeline.reports.text_table import TextTable
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure as PlotlyFigure
 
 SAFE, DISTANCE = "nsr", "distance"
 TITLES = {DISTANCE: "Frechet distance (smaller is better)", SAFE: "non-sensitive rate"}
+CLASS = "class_"  # before the name of a class: how many samples show it
+# Column of the points to its heading in tables and its digits.
+CHECKS = {
+    "precision": ("precision", ".3f"),
+    "recall": ("recall", ".3f"),
+    "second_nsr": ("second judge", ".3f"),
+    "both": ("both judges", ".3f"),
+    "near_labeled_sensitive": ("near S", ".2f"),
+    "relearned_nsr": ("relearned", ".3f"),
+    "train_seconds": ("training s", ".0f"),
+    "calls": ("calls", ".0f"),
+}
+CAPTION = (
+    "Means over seeds, ± one standard deviation; bold: no other method is better in one of NSR and "
+    "FD and at least as good in the other. Second judge: non-sensitive rate by a support vector "
+    "machine that no method uses. Both judges: share of samples that both take for normal. Near S: "
+    "share of samples that are nearer to an image of S than to any of as many other sensitive "
+    "images (0.5: S is not copied). Relearned: rate after the model was fine-tuned on U without "
+    "protection, where `relearn_<method>` was run. Training: of all models that the method draws "
+    "from. Calls: of a network for each image that is kept."
+)
 
 
-def frontier_points(runs: pd.DataFrame) -> pd.DataFrame:
-    """A row per method, beta and gamma.
+def with_checks(
+    runs: pd.DataFrame, opinions: Mapping[str, Record], relearned: Mapping[str, Record]
+) -> pd.DataFrame:
+    """The runs with what the second judge and the relearning check found.
 
     Args:
         runs: `runs.Selection.runs`.
+        opinions: run name to `metrics.second_judge.second_opinion`.
+        relearned: run name to the end of its relearning check.
+
+    Returns:
+        Further columns `second_nsr`, `both`, `near_labeled_sensitive`, `relearned_nsr`, and
+        `class_<name>` with counts; NaN where a run was not checked.
+    """
+    opinions = {name: record for name, record in opinions.items() if name in set(runs["run"])}
+    names = sorted({name for record in opinions.values() for name in record["classes"]})
+    found = []
+    for run in runs["run"]:
+        said = opinions.get(run)
+        row = {"relearned_nsr": relearned.get(run, {}).get("non_sensitive_rate")}
+        row["second_nsr"] = said and said["non_sensitive_rate"]
+        row |= {name: said and said[name] for name in ("both", "near_labeled_sensitive")}
+        row |= {f"{CLASS}{name}": said and said["classes"].get(name, 0) for name in names}
+        found.append(row)
+    checked = pd.DataFrame(found).astype(float)
+    return pd.concat([runs.reset_index(drop=True), checked], axis=1)
+
+
+class Drawing(NamedTuple):
+    """The options that say how often a network is called for an image."""
+
+    sampling: SamplingOptions
+    guiding: GuidingOptions
+    filtering: FilteringOptions
+    noise: NoiseOptions
+
+    def calls(self, method: Method) -> float:
+        """Of a network for each image that is kept."""
+        calls = float(self.sampling.num_steps)
+        if "guiding" in method.sections:
+            first, end = self.guiding.timesteps
+            last = self.noise.num_train_timesteps
+            calls *= 1 + (min(end, last) - min(first, last)) / last
+        if "filtering" in method.sections:
+            calls /= 1 - self.filtering.share
+        return calls
+
+
+def frontier_points(runs: pd.DataFrame, drawing: Drawing) -> pd.DataFrame:
+    """A row per method, beta and gamma.
+
+    Args:
+        runs: `with_checks`.
+        drawing: how samples are drawn.
 
     Returns:
         Columns label, n, of rate and distance the mean with `_low` and `_high` (one standard
-        deviation over seeds; of a single run its interval, or nothing), and `is_on_front`: no
-        other method is better in one and at least as good in the other. A method that is trained
-        on the ground truth is never on it.
+        deviation over seeds; of a single run its interval, or nothing), the means of `CHECKS` and
+        of the counts of classes, and `is_on_front`: no other method is better in one and at least
+        as good in the other. A method that is trained on the ground truth is never on it.
     """
     keys = ["method", "beta", "gamma"]
+    counts = [name for name in runs if name.startswith(CLASS)]
+    checks = [name for name in CHECKS if name in runs]
     points = pd.DataFrame(
-        {"method": key[0], "label": _label(*key), "n": len(part), **mean_and_range(part)}
+        {
+            "method": key[0],
+            "label": _label(*key),
+            "n": len(part),
+            **mean_and_range(part),
+            **part[[*checks, *counts]].mean().to_dict(),
+            "calls": drawing.calls(METHODS[key[0]]),
+        }
         for key, part in runs.groupby(keys, dropna=False, sort=False)
     )
+    points["train_seconds"] = _seconds(points)
     points["is_on_front"] = [_is_on_front(points, row) for row in range(len(points))]
     return points
+
+
+def _seconds(points: pd.DataFrame) -> list[float]:
+    """Of training all models that a method draws from; NaN where one of them has no runs."""
+    own = points.groupby("method", sort=False)["train_seconds"].first()
+    models = [METHODS[name].draws_from or (name,) for name in points["method"]]
+    return [float(sum(own.get(one, float("nan")) for one in needed)) for needed in models]
+
+
+def frontier_table(points: pd.DataFrame) -> TextTable:
+    """The points for readers; those on the front are bold.
+
+    Args:
+        points: `frontier_points`.
+    """
+    shown = [name for name in CHECKS if not points[name].isna().all()]
+    counts = [name for name in points if name.startswith(CLASS)]
+    rows = []
+    for _, point in points.iterrows():
+        row = {"method": point["label"], "n": str(point["n"])}
+        for column in (SAFE, DISTANCE):
+            row[METRICS[column].symbol] = _with_deviation(point, column)
+        row |= {CHECKS[name][0]: _text(point[name], CHECKS[name][1]) for name in shown}
+        rows.append(row | {name.removeprefix(CLASS): _text(point[name], ".0f") for name in counts})
+    front = frozenset((row, "method") for row in range(len(rows)) if points["is_on_front"][row])
+    return TextTable(pd.DataFrame(rows), front, caption=CAPTION)
+
+
+def dispensable(rows: pd.DataFrame) -> list[str]:
+    """Columns of `frontier_table` that a narrow terminal does without, the first ones first."""
+    kept = {"method", "n", *(METRICS[column].symbol for column in (SAFE, DISTANCE))}
+    return [name for name in reversed(rows.columns) if name not in kept]
+
+
+def _with_deviation(point: pd.Series, column: str) -> str:
+    text = METRICS[column].text(point[column])
+    if point["n"] == 1:
+        return text
+    deviation = (point[f"{column}_high"] - point[f"{column}_low"]) / 2
+    return f"{text} ± {METRICS[column].text(deviation)}"
+
+
+def _text(value: float, digits: str) -> str:
+    return "–" if pd.isna(value) else format(value, digits)
 
 
 def _label(method: str, beta: object, gamma: object) -> str:

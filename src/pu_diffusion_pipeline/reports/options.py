@@ -19,7 +19,8 @@ PaperRow = Annotated[str, AfterValidator(lambda row: require_one_of(row, _paper_
 
 
 class ReportingOptions(Options):
-    """The statistics over seeds."""
+    """The statistics over seeds, and the report's pictures."""
 
     significance: Annotated[Literal["paired", "welch"], NEUTRAL]
     level: Annotated[float, Field(gt=0, lt=1), NEUTRAL]
+    blur_sensitive: Annotated[bool, NEUTRAL] = False

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from pu_diffusion_pipeline.diffusion.methods import METHODS
 from pu_diffusion_pipeline.metrics.registry import Record, value_at
 from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores
 from pu_diffusion_pipeline.reports.figures import ratio_figure, svg_element, to_svg
+from pu_diffusion_pipeline.reports.frontier import frontier_figure, frontier_table
 from pu_diffusion_pipeline.reports.options import ReportingOptions
+from pu_diffusion_pipeline.reports.origin import Origin
 from pu_diffusion_pipeline.reports.relearning import shown
 from pu_diffusion_pipeline.reports.summary import (
     paper_judge_accuracy,
@@ -46,19 +49,6 @@ class MethodResult:
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """The figures of the page, as they were saved: format to content.
-
-    Attributes:
-        samples: grids of the methods' samples.
-        curves: the training curves.
-    """
-
-    samples: Mapping[str, bytes]
-    curves: Mapping[str, bytes]
-
-
-@dataclass(frozen=True)
 class Tables:
     """The numbers at the top of the page.
 
@@ -75,12 +65,35 @@ class Tables:
     options: ReportingOptions
 
 
+@dataclass(frozen=True)
+class Sections:
+    """Parts of the page that other nodes have rendered, as HTML.
+
+    Attributes:
+        samples: `samples.render_samples`.
+        classes: `samples.render_classes`; empty: the judge knows no classes.
+        beta: the metrics against beta, as SVG; empty: there are not two betas.
+        given: `samples.render_given`.
+        class_prior: `render_class_prior`.
+        frontier: `render_frontier`; empty: there is nothing to show.
+    """
+
+    samples: str
+    classes: str
+    beta: str
+    given: str
+    class_prior: str
+    frontier: str
+
+
 def render_page(
     tables: Tables,
     judge: Record,
-    class_prior: str,
-    pictures: Pictures,
+    sections: Sections,
+    curves: Mapping[str, bytes],
     methods: Mapping[str, MethodResult],
+    origin: Origin,
+    date: str,
 ) -> str:
     """Render the report of a run.
 
@@ -88,9 +101,11 @@ def render_page(
         tables: the numbers.
         judge: what `assess_judge` returned; without labels, the report on the classifier of
             sensitivity.
-        class_prior: `render_class_prior`, as HTML.
-        pictures: the figures.
+        sections: what was rendered before.
+        curves: the training curves as they were saved: format to content.
         methods: name to what its run left, in the order of the table.
+        origin: where the run came from.
+        date: of the page.
     """
     records = [result.metrics for result in methods.values()]
     by_class = per_condition_table(records)
@@ -101,10 +116,9 @@ def render_page(
         extractor=tables.comparison["extractor"].iloc[0],
         by_class=None if by_class is None else TextTable(by_class),
         over_seeds=_over_seeds(tables),
-        samples_png=base64.b64encode(pictures.samples["png"]).decode(),
-        class_prior=class_prior,
+        sections=sections,
         relearned=_relearned(methods),
-        curves_svg=svg_element(pictures.curves["svg"].decode()),
+        curves_svg=svg_element(curves["svg"].decode()),
         manifests=[one.training_manifest for one in methods.values() if one.training_manifest],
         judge=judge,
         warnings=_warnings(methods),
@@ -113,7 +127,18 @@ def render_page(
         is_estimated=bool(tables.comparison["is_estimated"].any()),
         paper_judge=paper_judge_accuracy(tables.paper_row),
         settings=settings_by_section(records),
+        seed=records[0]["settings"].get("seed"),
+        origin=origin,
+        date=date,
+        models=_models(methods, origin),
     )
+
+
+def _models(methods: Mapping[str, MethodResult], origin: Origin) -> dict[str, str]:
+    """Name and folder of each model that was sampled."""
+    manifests = [one.training_manifest for one in methods.values() if one.training_manifest]
+    names = [str(manifest["method"]) for manifest in manifests]
+    return {name: origin.models[name] for name in names if name in origin.models}
 
 
 def _relearned(methods: Mapping[str, MethodResult]) -> Mapping[str, object] | None:
@@ -182,6 +207,17 @@ def render_class_prior(
     )
 
 
+def render_frontier(points: pd.DataFrame) -> str:
+    """The section of the page on what each method prevents and what it costs, as HTML.
+
+    Args:
+        points: `frontier.frontier_points`.
+    """
+    return template("frontier.html.jinja").render(
+        figure_svg=to_svg(frontier_figure(points)), table=frontier_table(points)
+    )
+
+
 def render_paper_page(folder: Path) -> str:
     """Every table and figure that `kedro reproduce` has left in a folder, as one page.
 
@@ -202,7 +238,7 @@ def render_paper_page(folder: Path) -> str:
 
 
 def headline(comparison: pd.DataFrame) -> str:
-    """PU against unsupervised training in a sentence, and whether their intervals overlap."""
+    """PU against unsupervised training, whether their intervals overlap, and what goes further."""
     rows = comparison.set_index("method")
     pu = rows.loc["pu"]
     plain = rows.loc["unsupervised"]
@@ -213,8 +249,18 @@ def headline(comparison: pd.DataFrame) -> str:
     return (
         f"PU training generates {100 * (1 - pu['nsr']):.1f} % sensitive images, unsupervised "
         f"training {100 * (1 - plain['nsr']):.1f} %{estimated}; the 95 % intervals "
-        f"{'do not overlap' if apart else 'overlap'}."
+        f"{'do not overlap' if apart else 'overlap'}.{_further(rows)}"
     )
+
+
+def _further(rows: pd.DataFrame) -> str:
+    """The shares of the methods beyond the paper's."""
+    rates = [
+        f"{name} {100 * (1 - row['nsr']):.1f} %"
+        for name, row in rows.iterrows()
+        if METHODS[str(name)].sections
+    ]
+    return f" Beyond the paper: {', '.join(rates)}." if rates else ""
 
 
 def prior_sentence(prior: Record, true_share: float | None) -> str:

@@ -57,6 +57,15 @@ def judge_relearning_by_sensitivity(
     return rates_without_labels(samples, sensitivity, sensitivity_report, num_resamples)
 
 
+def record_relearning(relearning: pd.DataFrame) -> Record:
+    """What is left at the end of the fine-tuning: `step`, `non_sensitive_rate`, its interval."""
+    last = relearning.iloc[-1]
+    return {
+        "step": int(last["step"]),
+        **{name: float(last[name]) for name in ("non_sensitive_rate", "low", "high")},
+    }
+
+
 def render_relearning(
     relearning: pd.DataFrame, unsupervised_metrics: Record, benchmark: str
 ) -> str:

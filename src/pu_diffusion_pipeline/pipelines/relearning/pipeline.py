@@ -1,39 +1,47 @@
-"""Fine-tune the trained PU model on U, judge its samples on the way, draw the curve."""
+"""Fine-tune a trained model on U, judge its samples on the way, draw the curve of PU's."""
 
 from kedro.pipeline import Node, Pipeline
 
 from pu_diffusion_pipeline.pipelines.relearning import nodes
 
 SECTIONS = ("relearning", "training", "objective", "compute", "sampling", "seed")
+SHARED = {"unlabeled_images", "judge", "sensitivity", "sensitivity_report"}
 
 
-def create_pipeline(is_blind: bool = False) -> Pipeline:
-    """From the saved `pu.model` to `relearning` and its page.
+def create_pipeline(method: str, is_blind: bool = False) -> Pipeline:
+    """From the saved `<method>.model` to `<method>.relearning` and `<method>.relearned`.
 
     Args:
+        method: its name.
         is_blind: no labels say which images are sensitive: the rate is an estimate.
     """
-    return Pipeline(
-        [
-            Node(
-                nodes.relearn,
-                {
-                    "model": "pu.model",
-                    "unlabeled": "unlabeled_images",
-                    **{name: f"params:{name}" for name in SECTIONS},
-                },
-                "relearned_samples",
-                name="relearn",
-            ),
-            _blind() if is_blind else _by_the_judge(),
-            Node(
-                nodes.render_relearning,
-                ["relearning", "unsupervised.metrics", "params:benchmark"],
-                "relearning_page",
-                name="render_relearning",
-            ),
-        ]
+    relearn = Node(
+        nodes.relearn,
+        {
+            "model": "model",
+            "unlabeled": "unlabeled_images",
+            **{name: f"params:{name}" for name in SECTIONS},
+        },
+        "relearned_samples",
+        name="relearn",
     )
+    record = Node(nodes.record_relearning, "relearning", "relearned", name="record_relearning")
+    nodes_of_it = Pipeline([relearn, _blind() if is_blind else _by_the_judge(), record])
+    grouped = Pipeline(nodes_of_it, namespace="relearning", prefix_datasets_with_namespace=False)
+    inputs = nodes_of_it.inputs()
+    parameters = {name for name in inputs if name.startswith("params:")}
+    return Pipeline(grouped, namespace=method, inputs=SHARED & inputs, parameters=parameters)
+
+
+def create_page_pipeline() -> Pipeline:
+    """From `pu.relearning` to its page."""
+    render = Node(
+        nodes.render_relearning,
+        ["pu.relearning", "unsupervised.metrics", "params:benchmark"],
+        "relearning_page",
+        name="render_relearning",
+    )
+    return Pipeline([render])
 
 
 def _by_the_judge() -> Node:

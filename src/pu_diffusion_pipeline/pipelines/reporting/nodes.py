@@ -1,23 +1,29 @@
 """Nodes of reporting.
 
 Inputs that exist once per method come as keywords: `<method>` where a node needs one artifact of
-each method, `<method>__<artifact>` where it needs several; `pictures__<name>` is a figure.
+each method, `<method>__<artifact>` where it needs several; `sections__<name>` is a part of a page.
 """
 
 import logging
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from pu_diffusion_pipeline.diffusion.methods import DEFAULT_METHODS
+from pu_diffusion_pipeline.diffusion.options import GuidingOptions, NoiseOptions, SamplingOptions
 from pu_diffusion_pipeline.experiment.commands import missing_commands
 from pu_diffusion_pipeline.images.image_set import ImageSet
 from pu_diffusion_pipeline.metrics.registry import Record
+from pu_diffusion_pipeline.positive_unlabeled.options import FilteringOptions
 from pu_diffusion_pipeline.reports import tables
 from pu_diffusion_pipeline.reports.options import ReportingOptions
+from pu_diffusion_pipeline.reports.origin import Origin
 from pu_diffusion_pipeline.reports.runs import baseline_of, over_beta, select_runs, summarize
 from pu_diffusion_pipeline.reports.summary import show_summary, summary_markdown
+from pu_diffusion_pipeline.reports.text_table import show_table
 
 if TYPE_CHECKING:  # Matplotlib is imported by the nodes that draw
     from matplotlib.figure import Figure
@@ -80,22 +86,75 @@ def draw_figure4(
     from pu_diffusion_pipeline.reports.figures import beta_curves
     from pu_diffusion_pipeline.reports.interactive import interactive_beta_curves
 
-    marks = {"true share": _true_share(oracle_unlabeled), "estimate": class_prior["estimate"]}
-    marks = {name: share for name, share in marks.items() if share is not None}
-    shown = (over_beta(runs), marks, baseline_of(runs))
+    shown = (over_beta(runs), _marks(class_prior, oracle_unlabeled), baseline_of(runs))
     return beta_curves(*shown), interactive_beta_curves(*shown)
 
 
-def draw_frontier(runs: pd.DataFrame) -> tuple[pd.DataFrame, "Figure", "PlotlyFigure"]:
-    """Rate against distance, all methods: the points, and two figures."""
-    from pu_diffusion_pipeline.reports.frontier import (
-        frontier_figure,
-        frontier_points,
-        interactive_frontier,
-    )
+def _marks(class_prior: Record, oracle_unlabeled: pd.DataFrame | None) -> dict[str, float]:
+    """Label to a beta that the figure marks."""
+    marks = {"true share": _true_share(oracle_unlabeled), "estimate": class_prior["estimate"]}
+    return {name: share for name, share in marks.items() if share is not None}
 
-    points = frontier_points(runs)
-    return points, frontier_figure(points), interactive_frontier(points)
+
+def render_beta(
+    runs: pd.DataFrame, class_prior: Record, oracle_unlabeled: pd.DataFrame | None = None
+) -> str:
+    """The report's Figure 4; empty where runs of PU have fewer than two betas."""
+    from pu_diffusion_pipeline.reports.figures import beta_curves, to_svg
+
+    given = pd.to_numeric(runs["beta"][runs["method"] == "pu"], errors="coerce")
+    if given.nunique() < 2:
+        return ""
+    marks = _marks(class_prior, oracle_unlabeled)
+    return to_svg(beta_curves(over_beta(runs), marks, baseline_of(runs)))
+
+
+def tabulate_frontier(
+    runs: pd.DataFrame, all_relearned: Mapping[str, Record], **given: Any
+) -> tuple[pd.DataFrame, str]:
+    """What each method reaches and costs, as a table and as Markdown; also in the terminal.
+
+    `given`: as `_frontier_points` takes it, and second opinions that must be there before.
+    """
+    from pu_diffusion_pipeline.reports.frontier import dispensable, frontier_table
+
+    points = _frontier_points(runs, all_relearned, **given)
+    table = frontier_table(points)
+    show_table(table.rows, "What each method prevents and what it costs", dispensable(table.rows))
+    return points, table.to_markdown()
+
+
+def render_frontier(runs: pd.DataFrame, all_relearned: Mapping[str, Record], **given: Any) -> str:
+    """The report's section on all methods; empty where only those of the report were run."""
+    from pu_diffusion_pipeline.reports.page import render_frontier
+
+    if set(runs["method"]) <= set(DEFAULT_METHODS):
+        return ""
+    return render_frontier(_frontier_points(runs, all_relearned, **given))
+
+
+def _frontier_points(
+    runs: pd.DataFrame,
+    all_relearned: Mapping[str, Record],
+    *,
+    sampling: SamplingOptions,
+    guiding: GuidingOptions,
+    filtering: FilteringOptions,
+    noise: NoiseOptions,
+    all_second_opinions: Mapping[str, Record] | None = None,
+    **finished: Record,
+) -> pd.DataFrame:
+    from pu_diffusion_pipeline.reports.frontier import Drawing, frontier_points, with_checks
+
+    checked = with_checks(runs, all_second_opinions or {}, all_relearned)
+    return frontier_points(checked, Drawing(sampling, guiding, filtering, noise))
+
+
+def draw_frontier(points: pd.DataFrame) -> tuple["Figure", "PlotlyFigure"]:
+    """Rate against distance, all methods."""
+    from pu_diffusion_pipeline.reports.frontier import frontier_figure, interactive_frontier
+
+    return frontier_figure(points), interactive_frontier(points)
 
 
 def draw_samples(**results: Any) -> tuple["Figure", "PlotlyFigure"]:
@@ -136,7 +195,8 @@ def render_report(
     paper_row: str | None,
     reporting: ReportingOptions,
     judge_report: Record,
-    class_prior_section: str,
+    origin: Origin,
+    curves: Mapping[str, bytes],
     **results: Any,
 ) -> str:
     """The report: one HTML page that needs no other file."""
@@ -144,9 +204,26 @@ def render_report(
 
     shown = page.Tables(comparison, summary, paper_row, reporting)
     parts = _by_method(results)
-    pictures = page.Pictures(**parts.pop("pictures"))
+    sections = page.Sections(**parts.pop("sections"))
     methods = {name: page.MethodResult(**given) for name, given in parts.items()}
-    return page.render_page(shown, judge_report, class_prior_section, pictures, methods)
+    date = f"{datetime.now(timezone.utc):%Y-%m-%d}"
+    return page.render_page(shown, judge_report, sections, curves, methods, origin, date)
+
+
+def render_samples(reporting: ReportingOptions, **results: Any) -> tuple[str, str]:
+    """The report's grids of samples, and how many of them show each class."""
+    from pu_diffusion_pipeline.reports import samples
+
+    shown = samples.render_samples(_judged_samples(results), is_blurred=reporting.blur_sensitive)
+    judgements = {name: parts["judgements"] for name, parts in _by_method(results).items()}
+    return shown, samples.render_classes(judgements)
+
+
+def render_given(unlabeled: ImageSet, labeled_sensitive: ImageSet) -> str:
+    """The report's examples of U and of S."""
+    from pu_diffusion_pipeline.reports import samples
+
+    return samples.render_given(unlabeled.images, labeled_sensitive.images)
 
 
 def _by_method(results: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -4,8 +4,10 @@ from collections.abc import Iterable
 
 from kedro.pipeline import Node, Pipeline
 
-from pu_diffusion_pipeline.diffusion.methods import METHODS
+from pu_diffusion_pipeline.diffusion.methods import models_of
 from pu_diffusion_pipeline.pipelines.reporting import nodes
+
+SECTIONS = ("samples", "classes", "beta", "given", "class_prior", "frontier")  # of the report
 
 
 def create_summary_pipeline(after: Iterable[str] = ()) -> Pipeline:
@@ -56,15 +58,20 @@ def create_figure4_pipeline(is_blind: bool = False) -> Pipeline:
     return create_summary_pipeline() + Pipeline([figure])
 
 
-def create_frontier_pipeline(after: Iterable[str] = ()) -> Pipeline:
+def create_frontier_pipeline(is_blind: bool = False, after: Iterable[str] = ()) -> Pipeline:
     """Rate against distance, from every finished run of the benchmark.
 
     Args:
-        after: methods whose metrics must be there before the runs are gathered.
+        is_blind: no labels say which images are sensitive: there is no second judge.
+        after: methods whose metrics and second opinions must be there before runs are gathered.
     """
-    outputs = ["frontier_points", "frontier_figure", "frontier_figure_interactive"]
-    figure = Node(nodes.draw_frontier, "runs", outputs, name="draw_frontier")
-    return create_summary_pipeline(after) + Pipeline([figure])
+    after = list(after)
+    given = frontier_inputs(is_blind) | ({} if is_blind else of_each(after, "second_opinion"))
+    points = ["frontier_points", "frontier_markdown"]
+    tabulate = Node(nodes.tabulate_frontier, given, points, name="tabulate_frontier")
+    outputs = ["frontier_figure", "frontier_figure_interactive"]
+    figure = Node(nodes.draw_frontier, "frontier_points", outputs, name="draw_frontier")
+    return create_summary_pipeline(after) + Pipeline([tabulate, figure])
 
 
 def create_pipeline(
@@ -75,10 +82,9 @@ def create_pipeline(
     Args:
         methods: their names.
         is_blind: no labels say which images are sensitive.
-        is_relearned: the report shows `relearning`.
+        is_relearned: the report shows `pu.relearning`.
     """
     methods = list(methods)
-    trained = [name for name in methods if METHODS[name].trains]
     tables = Node(
         nodes.tabulate_metrics,
         {"benchmark": "params:benchmark", **of_each(methods, "metrics")},
@@ -93,18 +99,24 @@ def create_pipeline(
     )
     curves = Node(
         nodes.draw_curves,
-        of_each(trained, "training_history"),
+        of_each(models_of(methods), "training_history"),
         "curves_figure",
         name="draw_curves",
     )
-    page = create_page_pipeline(methods, trained, is_blind, is_relearned)
+    page = create_page_pipeline(methods, is_blind, is_relearned)
     return Pipeline([tables, samples, curves]) + create_summary_pipeline(after=methods) + page
 
 
-def create_page_pipeline(
-    methods: Iterable[str], trained: Iterable[str], is_blind: bool, is_relearned: bool
-) -> Pipeline:
-    """The report as an HTML page; the methods that are `trained` have training curves."""
+def frontier_inputs(is_blind: bool) -> dict[str, str]:
+    """Inputs of a node that compares all methods; without labels there is no second judge."""
+    opinions = {} if is_blind else {"all_second_opinions": "all_second_opinions"}
+    sections = ("sampling", "guiding", "filtering", "noise")
+    given = {"runs": "runs", "all_relearned": "all_relearned", **opinions}
+    return given | {name: f"params:{name}" for name in sections}
+
+
+def create_page_pipeline(methods: Iterable[str], is_blind: bool, is_relearned: bool) -> Pipeline:
+    """The report as an HTML page."""
     prior = ("class_prior", "class_prior_methods", "class_prior_scores")
     judge = "sensitivity_report" if is_blind else "judge_report"
     class_prior = Node(
@@ -112,6 +124,12 @@ def create_page_pipeline(
         {**{name: name for name in prior}, **truth(is_blind)},
         "class_prior_section",
         name="render_class_prior",
+    )
+    frontier = Node(
+        nodes.render_frontier,
+        frontier_inputs(is_blind),
+        "frontier_section",
+        name="render_frontier",
     )
     report = Node(
         nodes.render_report,
@@ -121,17 +139,48 @@ def create_page_pipeline(
             "paper_row": "params:paper_row",
             "reporting": "params:reporting",
             "judge_report": judge,
-            "class_prior_section": "class_prior_section",
-            "pictures__samples": "samples_figure",
-            "pictures__curves": "curves_figure",
+            "origin": "params:origin",
+            "curves": "curves_figure",
+            **{f"sections__{name}": f"{name}_section" for name in SECTIONS},
             **results_of(methods, "metrics"),
-            **results_of(trained, "training_manifest"),
-            **({"pu__relearning": "relearning"} if is_relearned else {}),
+            **manifests_of(methods),
+            **({"pu__relearning": "pu.relearning"} if is_relearned else {}),
         },
         "report",
         name="render_report_with_relearning" if is_relearned else "render_report",
     )
-    return Pipeline([class_prior, report])
+    return Pipeline([*_sections(methods, is_blind), class_prior, frontier, report])
+
+
+def _sections(methods: Iterable[str], is_blind: bool) -> list[Node]:
+    samples = Node(
+        nodes.render_samples,
+        {"reporting": "params:reporting", **results_of(methods, "samples", "judgements")},
+        ["samples_section", "classes_section"],
+        name="render_samples",
+    )
+    given = Node(
+        nodes.render_given,
+        ["unlabeled_images", "labeled_sensitive_images"],
+        "given_section",
+        name="render_given",
+    )
+    beta = Node(
+        nodes.render_beta,
+        {"runs": "runs", "class_prior": "class_prior", **truth(is_blind)},
+        "beta_section",
+        name="render_beta",
+    )
+    return [samples, given, beta]
+
+
+def manifests_of(methods: Iterable[str]) -> dict[str, str]:
+    """Inputs that tell of the training of the model that each method samples, the main one."""
+    return {
+        f"{name}__training_manifest": f"{model}.training_manifest"
+        for name in methods
+        for model in models_of([name])[:1]
+    }
 
 
 def truth(is_blind: bool) -> dict[str, str]:

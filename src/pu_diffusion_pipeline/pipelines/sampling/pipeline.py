@@ -1,10 +1,10 @@
 """Sample one method's model; instantiated once for each, in a namespace of its name."""
 
 from collections.abc import Callable
-from functools import partial, update_wrapper
 
 from kedro.pipeline import Node, Pipeline
 
+from pu_diffusion_pipeline.bound import bound
 from pu_diffusion_pipeline.diffusion.methods import Method
 from pu_diffusion_pipeline.pipelines.sampling import nodes
 
@@ -28,22 +28,17 @@ def create_pipeline(name: str, method: Method) -> Pipeline:
     inputs = {**_models(method), **PARAMETERS}
     function: Callable[..., object] = nodes.sample_model
     if "guiding" in method.sections:
-        function = _named(nodes.sample_guided, name)
+        function = bound(nodes.sample_guided, method=name)
         other = f"{method.draws_from[1]}.model"
         inputs |= {"other": other, "guiding": "params:guiding"}
     if "filtering" in method.sections:
-        function = _named(nodes.sample_filtered, name)
+        function = bound(nodes.sample_filtered, method=name)
         inputs |= {"sensitivity": "sensitivity", "filtering": "params:filtering"}
     sample = Node(function, inputs, "samples", name=function.__name__)
     grouped = Pipeline([sample], namespace="sampling", prefix_datasets_with_namespace=False)
     parameters = {one for one in inputs.values() if one.startswith("params:")}
     shared = set(inputs.values()) - parameters - OWN
     return Pipeline(grouped, namespace=name, inputs=shared, parameters=parameters)
-
-
-def _named(function: Callable[..., object], method: str) -> Callable[..., object]:
-    """The function that says in the record of the samples whose they are."""
-    return update_wrapper(partial(function, method=method), function)
 
 
 def _models(method: Method) -> dict[str, str]:

@@ -1,10 +1,10 @@
 """Train one method; instantiated once for each, in a namespace of its name."""
 
 from collections.abc import Callable
-from functools import partial, update_wrapper
 
 from kedro.pipeline import Node, Pipeline
 
+from pu_diffusion_pipeline.bound import bound
 from pu_diffusion_pipeline.diffusion.methods import Method
 from pu_diffusion_pipeline.pipelines.training import nodes
 
@@ -66,7 +66,7 @@ def create_pipeline(
         sections |= _parameters(WATCHED_SECTIONS)
         own["watch_folder"] = "watch"
     train = Node(
-        update_wrapper(partial(function, method=name), function),
+        bound(function, method=name),
         {**shared, **own, **sections},
         ["model", "training_history", "training_manifest"],
         name=function.__name__,
