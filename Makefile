@@ -12,10 +12,10 @@ CACHES := .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis build
 AUDIT := build/audit
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test coverage test-slow bench lint audit docs format viz report clean clean-data
+.PHONY: help install demo test coverage test-slow test-browser bench lint audit docs format viz report clean clean-data
 
 help:  ## list the commands
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 install: $(INSTALLED)  ## create .venv with the tested versions (done by the others when needed)
 
@@ -39,6 +39,9 @@ coverage: $(INSTALLED)  ## the tests with the coverage of src/ (slower on Python
 
 test-slow: $(INSTALLED)  ## the tests that take longer
 	$(BIN)/python -m pytest -m slow
+
+test-browser: $(INSTALLED)  ## the pages in a real browser (needs Chromium: apt install chromium)
+	$(BIN)/python -m pytest tests/browser
 
 bench: $(INSTALLED)  ## speed and memory (docs/benchmarks.md)
 	$(BIN)/python benchmarks/engine.py
