@@ -306,18 +306,22 @@ def test_several_seeds_are_shown_with_the_test_that_was_made():
 
 def test_summary_gives_the_shares_and_whether_the_intervals_overlap():
     assert headline(comparison()) == (
-        "PU training generates 3.0 % sensitive images, unsupervised training 10.0 %; "
-        "the 95 % intervals do not overlap."
+        "Of the samples of PU training 3.0 % are judged sensitive, of those of unsupervised "
+        "training 10.0 %; the 95 % intervals do not overlap. Their Frechet distances to real "
+        "normal images are 12.5 and 10.0."
     )
     wide = comparison(nsr_low=[0.8, 0.8, 0.9], nsr_high=[0.95, 0.95, 0.99])
-    assert headline(wide).endswith("the 95 % intervals overlap.")
+    assert "the 95 % intervals overlap." in headline(wide)
+    assert "are estimated to be sensitive" in headline(comparison(is_estimated=True))
     worse = comparison(
         nsr=[0.97, 0.91, 0.9], nsr_low=[0.96, 0.9, 0.89], nsr_high=[0.98, 0.92, 0.91]
     )
-    assert headline(worse) == (
-        "PU training generates 10.0 % sensitive images, unsupervised training 3.0 %; "
-        "the 95 % intervals do not overlap."
+    assert headline(worse).startswith(
+        "Of the samples of PU training 10.0 % are judged sensitive, of those of unsupervised "
+        "training 3.0 %; the 95 % intervals do not overlap."
     )
+    further = comparison(method=["unsupervised", "pu_clean_filtered", "pu"])
+    assert headline(further).endswith(" pu_clean_filtered: 9.0 % and 11.0.")
 
 
 def test_the_prior_is_given_with_its_bound_counts_and_true_share():

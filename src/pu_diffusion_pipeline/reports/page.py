@@ -238,29 +238,37 @@ def render_paper_page(folder: Path) -> str:
 
 
 def headline(comparison: pd.DataFrame) -> str:
-    """PU against unsupervised training, whether their intervals overlap, and what goes further."""
+    """What PU training prevents and costs, and whether a method goes further, in three sentences.
+
+    The rates are the judge's, so the sentence says that samples are judged, not what they are.
+    """
     rows = comparison.set_index("method")
     pu = rows.loc["pu"]
     plain = rows.loc["unsupervised"]
     if pd.isna(pu["nsr"]) or pd.isna(plain["nsr"]):
         return "No labels, and the classifier does not tell sensitive images: there is no rate."
     apart = pu["nsr_low"] > plain["nsr_high"] or plain["nsr_low"] > pu["nsr_high"]
-    estimated = ", as estimated without labels" if comparison["is_estimated"].any() else ""
+    said = "estimated to be" if comparison["is_estimated"].any() else "judged"
     return (
-        f"PU training generates {100 * (1 - pu['nsr']):.1f} % sensitive images, unsupervised "
-        f"training {100 * (1 - plain['nsr']):.1f} %{estimated}; the 95 % intervals "
-        f"{'do not overlap' if apart else 'overlap'}.{_further(rows)}"
+        f"Of the samples of PU training {_sensitive(pu)} are {said} sensitive, of those of "
+        f"unsupervised training {_sensitive(plain)}; the 95 % intervals "
+        f"{'do not overlap' if apart else 'overlap'}. Their Frechet distances to real normal "
+        f"images are {pu['distance']:.1f} and {plain['distance']:.1f}.{_further(rows)}"
     )
 
 
+def _sensitive(row: pd.Series) -> str:
+    return f"{100 * (1 - row['nsr']):.1f} %"
+
+
 def _further(rows: pd.DataFrame) -> str:
-    """The shares of the methods beyond the paper's."""
-    rates = [
-        f"{name} {100 * (1 - row['nsr']):.1f} %"
+    """The shares and distances of the methods beyond the paper's."""
+    reached = [
+        f" {name}: {_sensitive(row)} and {row['distance']:.1f}."
         for name, row in rows.iterrows()
         if METHODS[str(name)].sections
     ]
-    return f" Beyond the paper: {', '.join(rates)}." if rates else ""
+    return "".join(reached)
 
 
 def prior_sentence(prior: Record, true_share: float | None) -> str:

@@ -17,6 +17,8 @@ SHOWN = 64  # images of each method, in rows of COLUMNS
 COLUMNS = 16
 GIVEN = 32  # images of U and of S
 WIDEST = 960  # pixels of a grid
+# That colour-blind people tell apart (Okabe and Ito 2008).
+COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 
 
 class Grid(NamedTuple):
@@ -85,7 +87,8 @@ def grid(name: str, panel: Panel, *, is_blurred: bool) -> Grid:
         size = (WIDEST, round(picture.height * WIDEST / picture.width))
         picture = picture.resize(size, Image.Resampling.LANCZOS)
     num_sensitive = 0 if framed is None else int(framed.sum())
-    return Grid(name, _data_uri(picture), *picture.size, num_sensitive, len(images))
+    source = _data_uri(picture, is_grey=images.shape[1] == 1)
+    return Grid(name, source, *picture.size, num_sensitive, len(images))
 
 
 def _blurred(image: np.ndarray) -> np.ndarray:
@@ -97,10 +100,8 @@ def _blurred(image: np.ndarray) -> np.ndarray:
     return np.stack([np.asarray(plane) for plane in planes])
 
 
-def _data_uri(picture: Image.Image) -> str:
-    """PNG for grey pictures and small ones, JPEG for others, whose PNG would be large."""
-    pixels = np.asarray(picture)
-    is_grey = bool((np.ptp(pixels, axis=2) == 0).mean() > 0.9)
+def _data_uri(picture: Image.Image, *, is_grey: bool) -> str:
+    """PNG for grey images; JPEG for those with colours, whose PNG would be large."""
     kind, options = ("PNG", {"optimize": True}) if is_grey else ("JPEG", {"quality": 88})
     buffer = io.BytesIO()
     picture.save(buffer, kind, **options)
@@ -127,7 +128,9 @@ def classes_figure(judgements: Mapping[str, pd.DataFrame]) -> Figure:
     places = np.arange(len(sensitive))
     for number, (name, one) in enumerate(judgements.items()):
         counts = one["predicted_class"].value_counts().reindex(sensitive.index, fill_value=0)
-        bars = axes.bar(places + number * width, counts, width, label=name)
+        bars = axes.bar(
+            places + number * width, counts, width, label=name, color=COLORS[number % len(COLORS)]
+        )
         for bar, is_sensitive in zip(bars, sensitive, strict=True):
             bar.set_hatch("///" if is_sensitive else "")
             bar.set_edgecolor("white")
