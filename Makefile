@@ -12,7 +12,7 @@ CACHES := .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis build
 AUDIT := build/audit
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test coverage test-slow test-browser bench lint audit docs format viz report clean clean-data
+.PHONY: help install demo test coverage test-slow test-browser bench lint audit docs format viz viz-static report clean clean-data
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -59,8 +59,9 @@ audit:  ## ask PyPI which pinned versions have known vulnerabilities (needs the 
 	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
 	$(AUDIT)/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
-docs: $(INSTALLED)  ## check the links of the documentation and what it says of the repository
+docs: $(INSTALLED)  ## the documentation as a site in build/site; its links and claims are checked
 	$(BIN)/python -m pytest tests/test_repository.py
+	$(BIN)/python docs/site/build.py
 
 format: $(INSTALLED)  ## apply the style
 	$(BIN)/ruff check --fix .
@@ -68,6 +69,9 @@ format: $(INSTALLED)  ## apply the style
 
 viz: $(INSTALLED)  ## look at the DAG in the browser
 	$(BIN)/kedro viz run
+
+viz-static: $(INSTALLED)  ## the DAG as a folder build/ to put on a web server
+	$(BIN)/kedro viz build
 
 report: $(INSTALLED)  ## render the report from what is saved
 	$(BIN)/kedro run --pipeline=report

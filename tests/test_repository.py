@@ -1,6 +1,7 @@
 """What the repository says of itself: metadata, make targets, workflows, links of the docs."""
 
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -9,8 +10,11 @@ from importlib.metadata import metadata
 import pytest
 import yaml
 
+import pu_diffusion_pipeline as library
 from conftest import REPO
 from pu_diffusion_pipeline import __version__
+from pu_diffusion_pipeline.diffusion.options import SamplingOptions
+from pu_diffusion_pipeline.training.options import TrainingOptions
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -174,6 +178,16 @@ def test_links_in_the_documentation_lead_somewhere(path):
             assert anchor in {slug(heading) for heading in headings}, target
 
 
+def test_messages_that_the_questions_quote_are_in_the_code():
+    code = " ".join(path.read_text() for path in sorted((REPO / "src").rglob("*.py")))
+    code = re.sub(r'"\s+f?"', "", code)  # texts that go on in the next line
+    quoted = re.findall(r"^\*\*`([^`]+)`", (REPO / "docs/faq.md").read_text(), re.MULTILINE)
+    assert len(quoted) >= 5
+    for message in quoted:
+        for part in re.split(r"\.\.\.|estimated", message):
+            assert part.strip(" :'") in code, part
+
+
 @pytest.mark.parametrize("form", ["bug", "question_or_feature"])
 def test_issue_forms_have_a_name_and_questions(form):
     parsed = yaml.safe_load((REPO / f".github/ISSUE_TEMPLATE/{form}.yml").read_text())
@@ -202,3 +216,21 @@ def test_own_warnings_are_errors(tmp_path):
                "-p", "no:cacheprovider", "--confcutdir", str(tmp_path), str(tmp_path)]  # fmt: skip
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "3 passed" in done.stdout, done.stdout
+
+
+def test_the_parameter_reference_names_every_parameter_with_its_comment():
+    site = runpy.run_path(str(REPO / "docs/site/build.py"))
+    page, said = site["parameters_page"](), site["comments"]()
+    for section, options in (("training", TrainingOptions), ("sampling", SamplingOptions)):
+        assert f"## {section}" in page
+        for name in options.model_fields:
+            assert f"| `{name}` |" in page
+    assert said["training.micro_batches"].startswith("parts in which a batch is computed")
+    assert said["seed"].startswith("of the split into U and S")
+    assert len(said) > 80
+
+
+def test_the_library_page_has_every_exported_name():
+    site = runpy.run_path(str(REPO / "docs/site/build.py"))
+    page = site["library_page"]()
+    assert [f"## {name}" in page for name in library.__all__] == [True] * len(library.__all__)
