@@ -14,7 +14,8 @@ LAYERS = [
     # the package exports names of the library
     ("cli", "cli_exports", "cli_own_images", "command_line", "failures", "__main__", "__init__"),
     ("reproduction", "exports", "own_images"),
-    ("settings", "hooks", "session", "pipeline_registry", "config_loader", "catalog_entries"),
+    ("settings", "hooks", "terminal", "session", "pipeline_registry"),
+    ("config_loader", "catalog_entries"),
     ("pipelines",),
     ("datasets",),
     ("experiment",),
@@ -28,7 +29,7 @@ LAYERS = [
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 ONLY_IN = {
     "kedro": (
-        *("pipeline_registry", "settings", "hooks", "session", "failures", "__main__"),
+        *("pipeline_registry", "settings", "hooks", "terminal", "session", "failures", "__main__"),
         *("cli", "cli_exports", "cli_own_images", "config_loader", "pipelines", "datasets"),
     ),
     "diffusers": ("diffusion", "training", "datasets", "pipelines", "exports"),

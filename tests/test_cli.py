@@ -1,13 +1,16 @@
 """What users type, and what they read when it is wrong."""
 
+import logging
 import re
 import subprocess
 import sys
 import time
 
 import pytest
+from click.testing import CliRunner
 
 from conftest import REPO
+from pu_diffusion_pipeline import cli
 from pu_diffusion_pipeline.cli import parse_params
 
 
@@ -144,3 +147,27 @@ def test_package_runs_as_a_module():
     )
     assert result.returncode == 2
     assert "write key:value" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "level"), [("--quiet", logging.WARNING), ("--verbose", logging.INFO)]
+)
+def test_quiet_and_verbose_set_what_is_logged(option, level, monkeypatch):
+    asked = {}
+    monkeypatch.setattr(cli.kedro_run, "callback", lambda **options: asked.update(options))
+    ours, kedros = (
+        logging.getLogger(name) for name in ("pu_diffusion_pipeline", "kedro.pipeline.node")
+    )
+    for logger in (ours, kedros):
+        monkeypatch.setattr(logger, "level", logging.INFO if logger is ours else logging.CRITICAL)
+    result = CliRunner().invoke(cli.run, ["--pipeline=train_pu", option])
+    assert (result.exit_code, asked["pipelines"]) == (0, ["train_pu"])
+    assert not {"quiet", "verbose"} & set(asked)
+    expected = (level, logging.CRITICAL) if option == "--quiet" else (logging.INFO, level)
+    assert (ours.level, kedros.level) == expected
+
+
+def test_quiet_and_verbose_together_are_refused():
+    result = CliRunner().invoke(cli.run, ["--quiet", "--verbose"])
+    assert result.exit_code == 2
+    assert "at most one of them" in result.output

@@ -157,3 +157,18 @@ def test_a_failed_run_holds_no_lock(finished_copy, run):
         run(finished_copy, "evaluate_pu")
     path.write_bytes(content)
     run(finished_copy, "evaluate_pu", folder_locks="leave")
+
+
+def test_after_a_report_the_log_says_what_to_type_next(finished_copy, run, caplog):
+    with caplog.at_level("INFO", "pu_diffusion_pipeline"):
+        run(finished_copy, "report")
+    said = [line for line in caplog.messages if line.startswith("Next: ")]
+    assert [line.split("  ")[0] for line in said] == [
+        "Next: kedro viz run --env=test",
+        "Next: kedro run --env=test --pipeline=frontier",
+        "Next: kedro export --env=test my-model",
+    ]
+    caplog.clear()
+    with caplog.at_level("INFO", "pu_diffusion_pipeline"):
+        run(finished_copy, "evaluate_pu")
+    assert not [line for line in caplog.messages if line.startswith("Next: ")]

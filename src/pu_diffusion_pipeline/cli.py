@@ -7,6 +7,7 @@ for --params, and hands everything on to it.
 import copy
 import difflib
 import inspect
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from pu_diffusion_pipeline.experiment.configuration_files import read_mapping
 __all__ = ["cli", "parse_params", "run"]
 
 
-def _run(**options: Any) -> Any:
+def _run(*, quiet: bool, verbose: bool, **options: Any) -> Any:
+    _set_levels(quiet, verbose)
     _widen_output_outside_terminals()
     if options.get("pipeline") and not options["pipelines"]:  # Kedro deprecates what users type
         options["pipelines"] = [options["pipeline"]]
@@ -35,6 +37,17 @@ def _run(**options: Any) -> Any:
         )
     assert kedro_run.callback is not None
     return kedro_run.callback(**options)
+
+
+def _set_levels(quiet: bool, verbose: bool) -> None:
+    """Only warnings and the tables, or Kedro's lines on every node and data set too."""
+    if quiet and verbose:
+        raise click.BadParameter("--quiet and --verbose: expected at most one of them")
+    if quiet:
+        logging.getLogger("pu_diffusion_pipeline").setLevel(logging.WARNING)
+    if verbose:
+        for name in ("kedro.pipeline.node", "kedro.io.data_catalog", "kedro.runner"):
+            logging.getLogger(name).setLevel(logging.INFO)
 
 
 def _widen_output_outside_terminals() -> None:
@@ -102,8 +115,15 @@ HELP = {
     "as a.b:1.",
     "env": "Benchmark: a folder of conf/, such as mnist_even. Default: the embedded digits.",
 }
+VOLUME = [
+    click.Option(["--quiet"], is_flag=True, help="Only warnings and tables."),
+    click.Option(["--verbose"], is_flag=True, help="Every node and data set that Kedro touches."),
+]
 run = Command(
-    "run", callback=_run, params=[_option(one) for one in kedro_run.params], help=kedro_run.help
+    "run",
+    callback=_run,
+    params=[*(_option(one) for one in kedro_run.params), *VOLUME],
+    help=kedro_run.help,
 )
 
 

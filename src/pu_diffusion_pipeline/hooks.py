@@ -33,10 +33,6 @@ from pu_diffusion_pipeline.experiment.parameters import Parameters
 from pu_diffusion_pipeline.experiment.requirements import refuse_missing_device, refuse_unmet
 from pu_diffusion_pipeline.experiment.software import software
 
-# Data sets that a person opens in a browser, and what they look at where a run has made none.
-PAGES = ("data_report", "review_page", "report", "relearning_page")
-RESULTS = ("metrics", "summary_markdown", "class_prior")
-
 log = logging.getLogger(__name__)
 
 
@@ -62,15 +58,15 @@ class CheckFiles:
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Put right what killed runs left; check free inputs and the folders of outputs."""
-        paths = [_path(catalog, name) for name in pipeline.datasets()]
+        paths = [path_of(catalog, name) for name in pipeline.datasets()]
         for folder in {path.parent for path in paths if path is not None}:
             sweep(folder)
         missing = [name for name in sorted(pipeline.inputs()) if _is_missing(catalog, name)]
         if missing:
-            lines = [f"  {name} ({_path(catalog, name)}): {_way_to(name)}" for name in missing]
+            lines = [f"  {name} ({path_of(catalog, name)}): {_way_to(name)}" for name in missing]
             raise InvalidInput("These are not there yet:\n" + "\n".join(lines))
         for name in sorted(pipeline.all_outputs()):
-            if path := _path(catalog, name):
+            if path := path_of(catalog, name):
                 _check_writable(path)
 
 
@@ -184,7 +180,7 @@ class Provenance:
 
     def _artifacts(self, name: str) -> list[Path]:
         """The files or folders of a data set: one, but for a figure."""
-        path = _path(self._catalog, name)
+        path = path_of(self._catalog, name)
         assert path is not None
         dataset = self._catalog.get(name)
         return dataset.files if isinstance(dataset, FigureDataset) else [path]
@@ -203,71 +199,14 @@ class Provenance:
                 yield name, self._claims[name].path, artifact
 
 
-class NameNodes:
-    """Logs which node runs; Kedro's own lines list every input and output instead."""
-
-    @hook_impl
-    def before_pipeline_run(self, pipeline: Pipeline) -> None:
-        """Count the nodes."""
-        self._total = len(pipeline.nodes)
-        self._begun = 0
-
-    @hook_impl
-    def before_node_run(self, node: Node) -> None:
-        """Name the node."""
-        self._begun += 1
-        log.info("[%d/%d] %s", self._begun, self._total, node.name)
-
-    @hook_impl
-    def after_pipeline_run(self) -> None:
-        """Say so if none was left (`--only-missing-outputs`)."""
-        if not self._begun:
-            log.info("Nothing to do: every output already exists")
-
-
-class NamePages:
-    """Logs at the end of a run which pages it has written; without any, which results."""
-
-    @hook_impl
-    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Keep the catalog, and what nobody in the run needs further."""
-        self._catalog = catalog
-        self._final = pipeline.outputs()
-        self._pages: list[Path] = []
-        self._results: list[Path] = []
-
-    @hook_impl
-    def after_dataset_saved(self, dataset_name: str) -> None:
-        """Note a page or a result."""
-        path = _path(self._catalog, dataset_name)
-        if path is None:
-            return
-        if dataset_name in PAGES:
-            self._pages.append(path)
-        elif dataset_name in self._final and dataset_name.rpartition(".")[2] in RESULTS:
-            self._results.append(path)
-
-    @hook_impl
-    def after_pipeline_run(self) -> None:
-        """Name them."""
-        for path in self._pages:
-            log.info("Page: %s", _shown(path))
-        for path in [] if self._pages else self._results:
-            log.info("Result: %s", _shown(path))
-
-
-def _shown(path: Path) -> Path:
-    """From the current folder if it is below that."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
 def _is_missing(catalog: DataCatalog, name: str) -> bool:
     if name == "parameters" or name.startswith("params:"):
         return False
     return not isinstance(catalog.get(name), WorkFolderDataset) and not catalog.exists(name)
 
 
-def _path(catalog: DataCatalog, name: str) -> Path | None:
+def path_of(catalog: DataCatalog, name: str) -> Path | None:
+    """Where a data set is saved; None for one that is not."""
     path = getattr(catalog.get(name), "filepath", None)
     return None if path is None else Path(path)
 

@@ -124,7 +124,7 @@ def _pipelines(form: Form) -> dict[str, Pipeline]:
         "sample": _sum(parts.sample[name] for name in defaults),
         **{f"evaluate_{name}": pipeline for name, pipeline in parts.evaluate.items()},
         "evaluate": _sum(parts.evaluate[name] for name in defaults),
-        **{f"second_opinion_{name}": needs(one) for name, one in parts.opinion.items()},
+        **{f"second_opinion_{name}": one for name, one in parts.opinion.items()},
         "report": parts.report(defaults),
         **{f"relearn_{name}": pipeline for name, pipeline in parts.relearn.items()},
         "relearn": parts.relearn["pu"] + _report(relearning.create_page_pipeline()),
@@ -161,31 +161,14 @@ class _Parts:
         if form.is_blind:
             self.judge += self.sensitivity
         self.train = self.trainings()
-        self.sample = {
-            name: _tagged(sampling.create_pipeline(name, method), name, "sampling")
-            for name, method in METHODS.items()
-        }
-        self.evaluate = {
-            name: _tagged(evaluation.create_pipeline(name, form.is_blind), name, "evaluation")
-            for name in METHODS
-        }
-        second = _box(second_judge.create_pipeline(), "judging")
-        self.opinion = {
-            name: second + _tagged(second_judge.create_opinion_pipeline(name), name, "evaluation")
-            for name in METHODS
-        }
-        self.relearn = {
-            name: _tagged(relearning.create_pipeline(name, form.is_blind), name, "relearning")
-            for name in self.train
-        }
+        self.sample = {name: _sampling(name) for name in METHODS}
+        self.evaluate = {name: _evaluation(name, form.is_blind) for name in METHODS}
+        self.opinion = {name: _second_opinion(name) for name in METHODS}
+        self.relearn = {name: _relearning(name, form.is_blind) for name in self.train}
 
     def trainings(self, after: str | None = None) -> dict[str, Pipeline]:
         return {
-            name: _tagged(
-                training.create_pipeline(name, method, self.form.is_watched, after),
-                name,
-                "training",
-            )
+            name: _training(name, self.form.is_watched, after)
             for name, method in METHODS.items()
             if method.trains
         }
@@ -232,6 +215,34 @@ class _Parts:
         return _report(reporting.create_pipeline(methods, form.is_blind, form.is_relearned))
 
 
+# Made once, for all forms that share them.
+@cache
+def _training(name: str, is_watched: bool, after: str | None) -> Pipeline:
+    made = training.create_pipeline(name, METHODS[name], is_watched, after)
+    return _tagged(made, name, "training")
+
+
+@cache
+def _sampling(name: str) -> Pipeline:
+    return _tagged(sampling.create_pipeline(name, METHODS[name]), name, "sampling")
+
+
+@cache
+def _evaluation(name: str, is_blind: bool) -> Pipeline:
+    return _tagged(evaluation.create_pipeline(name, is_blind), name, "evaluation")
+
+
+@cache
+def _second_opinion(name: str) -> Pipeline:
+    opinion = _tagged(second_judge.create_opinion_pipeline(name), name, "evaluation")
+    return _box(second_judge.create_pipeline(), "judging") + opinion
+
+
+@cache
+def _relearning(name: str, is_blind: bool) -> Pipeline:
+    return _tagged(relearning.create_pipeline(name, is_blind), name, "relearning")
+
+
 def _box(pipeline: Pipeline, name: str) -> Pipeline:
     """The pipeline's nodes in a box of kedro-viz, and under a tag, of this name."""
     return Pipeline(
@@ -251,7 +262,9 @@ def _report(pipeline: Pipeline) -> Pipeline:
 
 
 def _sum(pipelines: Iterable[Pipeline]) -> Pipeline:
-    return sum(pipelines, Pipeline([]))
+    """At once: Kedro's + checks and sorts all nodes again for each part."""
+    nodes = (node for pipeline in pipelines for node in pipeline.nodes)
+    return Pipeline(list(dict.fromkeys(nodes)))
 
 
 def pipeline_names() -> list[str]:

@@ -38,10 +38,10 @@ def progress(title: str, total: int, shown: bool = True) -> Iterator[Reporter]:
     Args:
         title: the text in front of it.
         total: number of units.
-        shown: false where another process shows it.
+        shown: false where another process shows it. With `kedro run --quiet` nobody does.
     """
     console = rich.get_console()
-    if not shown or not console.is_terminal:
+    if not shown or not console.is_terminal or not log.isEnabledFor(logging.INFO):
         yield Reporter(None, title, total if shown else sys.maxsize)
         return
     columns = (

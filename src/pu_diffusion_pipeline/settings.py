@@ -1,14 +1,9 @@
 """Kedro's project settings."""
 
 from pu_diffusion_pipeline.config_loader import LOADER_ARGS, ProjectConfigLoader
-from pu_diffusion_pipeline.hooks import (
-    CheckFiles,
-    CheckRequirements,
-    NameNodes,
-    NamePages,
-    Provenance,
-)
+from pu_diffusion_pipeline.hooks import CheckFiles, CheckRequirements, Provenance
 from pu_diffusion_pipeline.session import ExperimentSession
+from pu_diffusion_pipeline.terminal import NameNodes, NamePages
 
 HOOKS = (CheckRequirements(), CheckFiles(), Provenance(), NameNodes(), NamePages())
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-viz",)  # it warns at length about every partial run
