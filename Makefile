@@ -28,7 +28,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(INSTALLED)  ## the main job on real digits: train three methods, sample, judge, report
-	$(BIN)/kedro run
+	$(BIN)/kedro run --pipeline=recommended
 	@echo "Report: $$(ls -t data/08_reporting/digits_even/*/report.html | head -n 1)"
 
 test: $(INSTALLED)  ## the tests (minutes); on Python 3.12 and newer with the coverage of src/

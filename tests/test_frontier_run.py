@@ -1,6 +1,7 @@
 """The pipeline `frontier` on made-up images: every method beside the others."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,17 @@ def test_an_attack_with_the_configured_options_is_found_beside_the_metrics():
     for method in ("pu", "clean"):
         paths = [Path(catalog[f"{method}.{one}"]["filepath"]) for one in ("metrics", "relearned")]
         assert paths[0].parent == paths[1].parent
+
+
+def test_what_is_recommended_ends_in_a_report_on_its_three_methods(frontier_run, session):
+    with session(frontier_run, **SMALL, **MUON) as opened:
+        opened.run(pipeline_name="recommended", only_missing_outputs=True)
+    (path,) = (frontier_run / "data/08_reporting/test").glob("*/report.html")
+    page = path.read_text()
+    buttons = re.findall(r'<label for="method-\d">(.*?)</label>', page)
+    assert buttons == ["unsupervised", "pu", "pu_clean_filtered"]
+    assert "<td>pu_clean</td>" in page  # whose training it was
+    assert "What each method prevents and what it costs" in page
 
 
 def test_guiding_refuses_a_model_that_is_not_there_and_names_the_command(finished_run, session):

@@ -249,6 +249,8 @@ def test_page_says_how_to_make_it_again(rendered):
     assert "pu data/06_models/pu/model" in text
     assert "pnu data" not in text
     assert "parameter here default seed 3 0" in text
+    recommended = {name: result(name) for name in ("unsupervised", "pu", "pu_clean_filtered")}
+    assert "seed:3 --pipeline=recommended" in page(methods=recommended)
     assert "differ from conf/base" not in page(origin=ORIGIN._replace(changed={}))
 
 

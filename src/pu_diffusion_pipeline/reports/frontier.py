@@ -37,7 +37,7 @@ CAPTION = (
     "machine that no method uses. Both judges: share of samples that both take for normal. Near S: "
     "share of samples that are nearer to an image of S than to any of as many other sensitive "
     "images (0.5: S is not copied). Relearned: rate after the model was fine-tuned on U without "
-    "protection, where `relearn_<method>` was run. Training: of all models that the method draws "
+    "protection, where relearn_<method> was run. Training: of all models that the method draws "
     "from. Calls: of a network for each image that is kept."
 )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pu_diffusion_pipeline.diffusion.methods import METHODS
+from pu_diffusion_pipeline.diffusion.methods import DEFAULT_METHODS, METHODS, RECOMMENDED
 from pu_diffusion_pipeline.metrics.registry import Record, value_at
 from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores
 from pu_diffusion_pipeline.reports.figures import ratio_figure, svg_element, to_svg
@@ -24,6 +24,11 @@ from pu_diffusion_pipeline.reports.tables import formatted, has_labels, per_cond
 from pu_diffusion_pipeline.reports.templates import template
 from pu_diffusion_pipeline.reports.text_table import TextTable
 
+# Of a report that `kedro run` alone does not make: its methods to the option that does.
+PIPELINE_OF = {
+    RECOMMENDED: " --pipeline=recommended",
+    ("pretrained", *DEFAULT_METHODS): " --pipeline=finetune",
+}
 FIGURE_TITLES = {
     "figure1": "U, S, and samples of unsupervised and PU training",
     "figure2": "samples from the same starting noise; those judged sensitive have a frame",
@@ -128,7 +133,8 @@ def render_page(
         paper_judge=paper_judge_accuracy(tables.paper_row),
         settings=settings_by_section(records),
         seed=records[0]["settings"].get("seed"),
-        origin=origin,
+        command=origin.command + PIPELINE_OF.get(tuple(methods), ""),
+        changed=origin.changed,
         date=date,
         models=_models(methods, origin),
     )

@@ -139,5 +139,6 @@ def classes_figure(judgements: Mapping[str, pd.DataFrame]) -> Figure:
     axes.set_xlabel("class, by the judge; hatched: sensitive")
     axes.set_ylabel("samples")
     axes.spines[["top", "right"]].set_visible(False)
+    axes.margins(y=0.18)
     axes.legend(fontsize=8, frameon=False, ncols=len(judgements))
     return figure
