@@ -11,7 +11,7 @@ from pu_diffusion_pipeline.cli import parse_params
 from pu_diffusion_pipeline.diffusion.methods import FRONTIER, METHODS
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.experiment.commands import flat, kedro_run
-from pu_diffusion_pipeline.reproduction import command
+from pu_diffusion_pipeline.reproduction import command, timing
 from pu_diffusion_pipeline.reproduction.arguments import (
     TARGETS,
     Request,
@@ -139,6 +139,17 @@ def test_time_is_estimated_from_steps_and_samples(tmp_path):
     few, many = (estimate_seconds(plan(request, folder), folder) for request in requests)
     assert 0 < few < many
     assert many > 50 * few
+
+
+def test_the_estimate_counts_both_networks_and_what_a_filter_drops(tmp_path, monkeypatch):
+    monkeypatch.setattr(timing, "step_of_a_run", lambda parameters: (1.0, 0.01))
+    folder = project(tmp_path)
+    runs = plan(Request("frontier", ["test"], [0], [], {}), folder)
+    seconds = {run.method: timing.estimate_seconds([run], folder) for run in runs}
+    sampling = 0.01 * 24 * 3  # of the test benchmark
+    assert seconds["unsupervised"] == pytest.approx(6 + sampling)
+    assert seconds["pu_guided"] == pytest.approx(2 * sampling)
+    assert seconds["pu_filtered"] == pytest.approx(sampling / 0.9)
 
 
 def save_judge(folder, *, with_features: bool = True) -> None:

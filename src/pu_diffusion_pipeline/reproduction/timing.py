@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pu_diffusion_pipeline.diffusion.methods import METHODS
 from pu_diffusion_pipeline.experiment.parameters import Parameters
+from pu_diffusion_pipeline.reports.frontier import Drawing
 from pu_diffusion_pipeline.reproduction.plan import Run, configuration
 
 if TYPE_CHECKING:
@@ -19,10 +20,11 @@ def estimate_seconds(runs: Sequence[Run], project: Path) -> float:
         here = [run for run in runs if run.benchmark == benchmark]
         parameters = configuration(project, benchmark, here[0].parameters).final_parameters()
         step, image = step_of_a_run(parameters)
-        sampling = image * parameters.sampling.num_images * parameters.sampling.num_steps
-        training = step * _num_steps(parameters)
+        drawing = Drawing(*(getattr(parameters, name) for name in Drawing._fields))
+        calls = sum(drawing.calls(METHODS[run.method]) for run in here)
         num_trained = sum(METHODS[run.method].trains for run in here)
-        total += sampling * len(here) + training * num_trained
+        total += image * parameters.sampling.num_images * calls
+        total += step * _num_steps(parameters) * num_trained
     return total
 
 
