@@ -6,7 +6,6 @@ from conftest import REPO
 from pu_diffusion_pipeline.config_loader import open_loader
 from pu_diffusion_pipeline.diffusion.methods import METHODS
 from pu_diffusion_pipeline.pipelines.reporting import nodes
-from pu_diffusion_pipeline.reports import frontier
 from pu_diffusion_pipeline.reports.frontier import (
     Drawing,
     frontier_figure,
@@ -92,16 +91,9 @@ def test_seeds_give_a_mean_and_one_standard_deviation():
 def test_both_figures_show_every_method_by_its_name():
     points = points_of(SHOWN)
     (axes,) = frontier_figure(points).axes
-    labels = {text.get_text() for text in axes.texts}
+    labels = {text.get_text() for text in axes.get_legend().texts}
     assert labels == {"unsupervised", "pu, β 0.1", "clean", "pu_clean", "oracle"}
     assert {trace.name for trace in interactive_frontier(points).data} == labels
-
-
-def test_labels_of_points_that_are_close_stand_apart():
-    points = pd.DataFrame({"distance": [40.0, 41.0, 60.0], "nsr": [0.95, 0.951, 0.9]})
-    heights = frontier._label_heights(points)
-    assert heights[0] == heights[2] == 5
-    assert heights[1] < -8
 
 
 def test_what_the_second_judge_says_is_averaged_over_the_runs_it_was_asked_about():

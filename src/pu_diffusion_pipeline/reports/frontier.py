@@ -1,5 +1,6 @@
 """The frontier between safety and quality: what each method reaches in both."""
 
+import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -185,47 +186,29 @@ def frontier_figure(points: pd.DataFrame) -> Figure:
     Args:
         points: `frontier_points`.
     """
-    figure = Figure(figsize=(7.2, 5.0), layout="constrained")
+    figure = Figure(figsize=(8.2, 4.6), layout="constrained")
     axes = figure.subplots()
-    heights = _label_heights(points)
+    markers = itertools.cycle("ovD^PX*<>p")
     for point in points.itertuples():
+        is_reference = METHODS[point.method].is_reference
         axes.errorbar(
             getattr(point, DISTANCE),
             getattr(point, SAFE),
             xerr=_reach(point, DISTANCE),
             yerr=_reach(point, SAFE),
-            marker="s" if METHODS[point.method].is_reference else "o",
-            color="black" if METHODS[point.method].is_reference else None,
+            marker="s" if is_reference else next(markers),
+            color="black" if is_reference else None,
             capsize=3,
             linewidth=1,
-        )
-        place = (getattr(point, DISTANCE), getattr(point, SAFE))
-        axes.annotate(
-            point.label, place, (6, heights[point.Index]), textcoords="offset points", fontsize=8
+            label=point.label,
         )
     front = points[points["is_on_front"]].sort_values(DISTANCE)
     axes.plot(front[DISTANCE], front[SAFE], color="tab:green", linewidth=1, zorder=0)
     axes.set(xlabel=TITLES[DISTANCE], ylabel=TITLES[SAFE])
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.margins(0.12)
+    axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
-
-
-def _label_heights(points: pd.DataFrame) -> dict[int, int]:
-    """How far above its point each label stands, in points: apart where points are close."""
-    spans = {name: float(np.ptp(points[name])) or 1.0 for name in (DISTANCE, SAFE)}
-    heights: dict[int, int] = {}
-    for row in points.sort_values(DISTANCE).index:
-        here = points.loc[row]
-        close = [
-            other
-            for other in heights
-            if abs(points.loc[other, DISTANCE] - here[DISTANCE]) < 0.25 * spans[DISTANCE]
-            and abs(points.loc[other, SAFE] - here[SAFE]) < 0.04 * spans[SAFE]
-        ]
-        heights[row] = 5 if not close else -1 - 11 * len(close)
-    return heights
 
 
 def interactive_frontier(points: pd.DataFrame) -> "PlotlyFigure":
