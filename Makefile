@@ -73,8 +73,8 @@ viz: $(INSTALLED)  ## look at the DAG in the browser
 viz-static: $(INSTALLED)  ## the DAG as a folder build/ to put on a web server
 	$(BIN)/kedro viz build
 
-report: $(INSTALLED)  ## render the report from what is saved
-	$(BIN)/kedro run --pipeline=report
+report: $(INSTALLED)  ## render the report of make demo from what is saved
+	$(BIN)/kedro run --pipeline=recommended_report
 
 clean:  ## delete caches (not the environment, not data)
 	rm -rf $(CACHES)

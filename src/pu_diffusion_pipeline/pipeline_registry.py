@@ -134,6 +134,7 @@ def _pipelines(form: Form) -> dict[str, Pipeline]:
         "frontier": parts.frontier(),
         "frontier_figure": _report(reporting.create_frontier_pipeline(form.is_blind)),
         "recommended": parts.everything(RECOMMENDED),
+        "recommended_report": parts.report(RECOMMENDED),
         "finetune": parts.everything(["pretrained", *defaults]),
         "__default__": parts.everything(defaults),
     }

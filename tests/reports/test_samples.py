@@ -40,6 +40,9 @@ def test_each_method_has_a_button_and_a_grid_and_the_last_is_shown_first():
     assert "unsupervised: 7 of these\n64 samples" in html
     assert f"pu: 57 of these\n{SHOWN} samples" in html
     assert "<script" not in html
+    assert "a filter leaves some out" not in html
+    filtered = render_samples({"pu_filtered": (noise(4), framed[:4])}, is_blurred=False)
+    assert "a filter leaves some out" in filtered
 
 
 def test_sensitive_images_are_framed_and_blurred_on_request_only():

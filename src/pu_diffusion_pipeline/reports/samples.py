@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image, ImageFilter
 
+from pu_diffusion_pipeline.diffusion.methods import METHODS
 from pu_diffusion_pipeline.reports.figures import Panel, mosaic, to_svg
 from pu_diffusion_pipeline.reports.templates import template
 
@@ -44,7 +45,7 @@ class Grid(NamedTuple):
 def render_samples(methods: Mapping[str, Panel], *, is_blurred: bool) -> str:
     """The samples as HTML: a grid for each method, chosen by buttons that need no script.
 
-    Image i of every grid was sampled from the same starting noise.
+    Image i of every grid was sampled from the same starting noise; a filter leaves some out.
 
     Args:
         methods: name to (images (N, C, H, W) uint8, judged_sensitive (N,) bool).
@@ -55,7 +56,10 @@ def render_samples(methods: Mapping[str, Panel], *, is_blurred: bool) -> str:
         for name, (images, framed) in methods.items()
         if framed is not None
     ]
-    return template("samples.html.jinja").render(grids=grids, is_blurred=is_blurred)
+    is_filtered = any("filtering" in METHODS[grid.name].sections for grid in grids)
+    return template("samples.html.jinja").render(
+        grids=grids, is_blurred=is_blurred, is_filtered=is_filtered
+    )
 
 
 def render_given(unlabeled: np.ndarray, labeled_sensitive: np.ndarray) -> str:
