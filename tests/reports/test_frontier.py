@@ -114,6 +114,8 @@ def test_a_method_costs_the_training_of_every_model_that_it_draws_from():
     points = points_of(table).set_index("method")
     assert points["train_seconds"].to_dict() == {"unsupervised": 50, "pu": 70, "pu_guided": 120}
     assert points_of(table[1:])["train_seconds"].isna().tolist() == [False, True]
+    other = runs(("pu", 0.9, 30.0), seed=1).assign(beta=0.2, train_seconds=90.0)
+    assert points_of(pd.concat([table[1:2], other]))["train_seconds"].tolist() == [70, 90]
 
 
 def test_calls_count_both_networks_where_both_are_asked_and_what_a_filter_drops():

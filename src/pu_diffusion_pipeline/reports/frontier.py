@@ -124,10 +124,13 @@ def frontier_points(runs: pd.DataFrame, drawing: Drawing) -> pd.DataFrame:
 
 
 def _seconds(points: pd.DataFrame) -> list[float]:
-    """Of training all models that a method draws from; NaN where one of them has no runs."""
-    own = points.groupby("method", sort=False)["train_seconds"].first()
-    models = [METHODS[name].draws_from or (name,) for name in points["method"]]
-    return [float(sum(own.get(one, float("nan")) for one in needed)) for needed in models]
+    """A point's own, or of all models that it draws from; NaN where one of them has no runs."""
+    of_method = points.groupby("method", sort=False)["train_seconds"].mean()
+    drawn = points["method"].map(lambda name: METHODS[name].draws_from)
+    return [
+        float(sum(of_method.get(one, float("nan")) for one in models)) if models else float(own)
+        for models, own in zip(drawn, points["train_seconds"], strict=True)
+    ]
 
 
 def frontier_table(points: pd.DataFrame) -> TextTable:
