@@ -76,4 +76,6 @@ def test_bars_count_the_classes_and_mark_the_sensitive_ones():
     heights = [[bar.get_height() for bar in bars] for bars in axes.containers]
     assert heights == [[2, 1], [1, 0]]
     assert [bar.get_hatch() for bar in axes.containers[0]] == ["", "///"]
+    own = pd.DataFrame({"predicted_class": [0] * 3, "judged_sensitive": [True, False, False]})
+    assert classes_figure({"pu": own}).axes[0].containers[0][0].get_hatch() == ""
     assert render_classes({"pu": first.drop(columns="predicted_class")}) == ""

@@ -123,9 +123,12 @@ def render_classes(judgements: Mapping[str, pd.DataFrame]) -> str:
 
 
 def classes_figure(judgements: Mapping[str, pd.DataFrame]) -> Figure:
-    """Bars side by side for each class; those of sensitive classes are hatched."""
+    """Bars side by side for each class; hatched where most samples are judged sensitive.
+
+    By the judge of the classes that is all of them or none; a judge of one's own may say otherwise.
+    """
     whole = pd.concat(judgements)
-    sensitive = whole.groupby("predicted_class")["judged_sensitive"].any()
+    sensitive = whole.groupby("predicted_class")["judged_sensitive"].mean() > 0.5
     figure = Figure(figsize=(8.5, 3.0), layout="constrained")
     axes = figure.subplots()
     width = 0.8 / len(judgements)
