@@ -17,12 +17,12 @@ import pandas as pd
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.io import DataCatalog
-from sklearn.neighbors import NearestNeighbors
 from sklearn.svm import SVC
 
 from pu_diffusion_pipeline.command_line import parse_params
 from pu_diffusion_pipeline.config_loader import open_loader
 from pu_diffusion_pipeline.diffusion.methods import METHODS
+from pu_diffusion_pipeline.metrics.second_judge import share_near
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -55,14 +55,6 @@ class SecondJudge:
 def classes(catalog: DataCatalog, group: str) -> np.ndarray:
     """(N,) true classes of a group of images."""
     return catalog.load(f"{group}_index")["class"].to_numpy()
-
-
-def share_near(samples: np.ndarray, one: np.ndarray, other: np.ndarray) -> float:
-    """Of the samples' nearest neighbours in two equally large sets, the share in the first."""
-    count = min(len(one), len(other))
-    both = np.concatenate([rows_of(one[:count]), rows_of(other[:count])])
-    nearest = NearestNeighbors(n_neighbors=1).fit(both).kneighbors(rows_of(samples))[1][:, 0]
-    return float((nearest < count).mean())
 
 
 def measured(env: str | None, changes: dict[str, object]) -> Iterator[dict[str, object]]:
