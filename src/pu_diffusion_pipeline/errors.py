@@ -6,7 +6,7 @@ class InvalidInput(ValueError):
 
 
 class ProcessFailed(RuntimeError):
-    """A worker of a multi-process training exited early. Says which, how, and how to go on."""
+    """One of several processes has ended early. Says which, how, and how to go on."""
 
 
 class TrainingDiverged(RuntimeError):

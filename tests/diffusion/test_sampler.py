@@ -1,21 +1,27 @@
+import multiprocessing
+import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from omegaconf import OmegaConf
 
 from pu_diffusion_pipeline.diffusion.compute import Compute
 from pu_diffusion_pipeline.diffusion.denoiser import build_denoiser
+from pu_diffusion_pipeline.diffusion.guidance import Away
 from pu_diffusion_pipeline.diffusion.noising import build_noise_scheduler
 from pu_diffusion_pipeline.diffusion.options import DenoiserOptions, SamplingOptions
 from pu_diffusion_pipeline.diffusion.sampler import (
+    Drawing,
     balanced_conditions,
     build_sampler,
     sample_images,
 )
-from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.errors import InvalidInput, ProcessFailed
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 SAMPLERS = [
@@ -341,3 +347,70 @@ def test_the_memory_layout_makes_no_difference_but_rounding():
         compute=Compute("cpu", channels_last=True),
     )
     assert np.abs(images.astype(int) - plain).max() <= 1
+
+
+# --- several processes ----------------------------------------------------------------------------
+
+
+def parts(**changes) -> list[range]:
+    return Drawing(None, None, settings(**changes), 0, Compute("cpu"), None, None).parts
+
+
+def test_processes_share_whole_batches_as_one_process_makes_them():
+    assert parts(num_images=22, batch_size=4) == [range(22)]
+    shared = parts(num_images=22, batch_size=4, num_processes=4)
+    assert shared == [range(8), range(8, 16), range(16, 20), range(20, 22)]
+    assert parts(num_images=6, batch_size=4, num_processes=9) == [range(4), range(4, 6)]
+    assert parts(num_images=3, batch_size=4, num_processes=9) == [range(3)]
+
+
+def in_processes(num_processes: int, kind: str = "plain") -> np.ndarray:
+    """Images of each kind of drawing, three batches of them, the last one smaller."""
+    denoiser = conditional_denoiser() if kind == "conditional" else tiny_denoiser()
+    how = {"away": Away(tiny_denoiser(1), 0.5, 0, 50)} if kind == "guided" else {}
+    if kind == "conditional":
+        how = {"conditions": balanced_conditions(10, 3)}
+    options = settings(
+        "sde_dpm_solver++",
+        num_images=10,
+        num_processes=num_processes,
+        guidance=2.0,
+    )
+    compute = Compute("cpu", "bf16" if kind == "bf16" else "fp32")
+    return sample_images(denoiser, scheduler(), options, seed=0, compute=compute, **how)
+
+
+SLOW = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("plain", "conditional", "bf16")]
+
+
+@pytest.mark.parametrize("kind", ["guided", *SLOW])
+def test_two_processes_draw_the_same_bytes_as_one_with_as_many_threads(kind):
+    np.testing.assert_array_equal(in_processes(2, kind), in_processes(1, kind))
+
+
+def kill_one_process() -> None:
+    while True:
+        for process in psutil.Process().children():
+            if any("spawn_main" in word for word in process.cmdline()):
+                process.kill()
+                return
+        time.sleep(0.01)
+
+
+def test_a_killed_process_is_one_message_and_the_same_call_then_draws_all():
+    killer = threading.Thread(target=kill_one_process)
+    killer.start()
+    with pytest.raises(ProcessFailed, match=r"Process . of 2 was killed .*Run the same command"):
+        in_processes(2)
+    killer.join()
+    assert multiprocessing.active_children() == []
+    np.testing.assert_array_equal(in_processes(2), in_processes(1))
+
+
+def test_more_processes_than_gpus_are_refused_before_anything_is_drawn(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    options = settings(num_processes=2)
+    with pytest.raises(
+        InvalidInput, match=r"sampling\.num_processes must be at most 1, the GPUs .*, got 2"
+    ):
+        sample_images(tiny_denoiser(), scheduler(), options, seed=0, compute=Compute("cuda"))

@@ -99,6 +99,7 @@ def test_overrides_are_in_one_order():
         "training.checkpoint_every=4",
         "compute.device=auto",
         "sampling.batch_size=7",
+        "sampling.num_processes=2",
         "evaluation.batch_size=7",
         "evaluation.inception_weights=/w.pth",
     ],

@@ -218,6 +218,11 @@ PARAMS = [
     ("unknown name of a registry", "sampling.sampler:dpn", ["sampling.sampler", "ddpm"]),
     ("control character", "data.root:\x07", ["data.root"]),
     ("batch and processes", "training.num_processes:99", ["divide batch_size (128)"]),
+    (
+        "no process that samples",
+        "sampling.num_processes:0",
+        ["sampling.num_processes", "equal to 1"],
+    ),
     ("guiding reversed", "guiding.timesteps:[400,100]", ["guiding", "first < end"]),
     ("filter that drops all", "filtering.share:1", ["filtering.share", "less than 1"]),
     ("cleaning that drops all", "cleaning.probability:0", ["cleaning.probability"]),

@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 import pu_diffusion_pipeline
+from pu_diffusion_pipeline.diffusion.processes import check_devices
 from pu_diffusion_pipeline.diffusion.weights_check import weights_digest
 from pu_diffusion_pipeline.errors import InvalidInput, TrainingDiverged
 from pu_diffusion_pipeline.metrics.fidelity import build_extractor, extract_features
@@ -30,7 +31,6 @@ from pu_diffusion_pipeline.training.checkpoints import CheckpointStore
 from pu_diffusion_pipeline.training.job import Job, run_job
 from pu_diffusion_pipeline.training.job_folder import JobFolder
 from pu_diffusion_pipeline.training.judged_samples import WatchSetup
-from pu_diffusion_pipeline.training.launch import check_devices
 from pu_diffusion_pipeline.training.train import Trained
 from tiny_training import NUM_STEPS, images, job, losses, normal_images, parameters, sets, weights
 
@@ -173,7 +173,7 @@ def test_a_mistake_in_a_process_is_told_as_in_one(store, workers_find_the_packag
 def test_more_processes_than_devices_are_refused(device, message, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(InvalidInput, match=message):
-        check_devices(device, 2)
+        check_devices(device, 2, "training.num_processes")
 
 
 # --- the folder -----------------------------------------------------------------------------------

@@ -96,6 +96,7 @@ class SamplingOptions(Options):
     exponential_sigmas: Annotated[bool, left_out_at(False)] = False
     guidance: Annotated[float, Field(ge=0), matters_if(is_conditional)]
     batch_size: Annotated[Positive, NEUTRAL]
+    num_processes: Annotated[Positive, NEUTRAL] = 1
 
     @property
     def sigmas(self) -> str | None:

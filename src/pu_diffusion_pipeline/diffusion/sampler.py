@@ -6,7 +6,9 @@ size and device.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -22,6 +24,7 @@ from pu_diffusion_pipeline.diffusion.compute import (
 from pu_diffusion_pipeline.diffusion.guidance import Away, PushedAway
 from pu_diffusion_pipeline.diffusion.interfaces import NoiseScheduler, Prediction
 from pu_diffusion_pipeline.diffusion.options import SamplingOptions
+from pu_diffusion_pipeline.diffusion.processes import check_devices, in_processes
 from pu_diffusion_pipeline.diffusion.samplers import build_sampler
 from pu_diffusion_pipeline.diffusion.weights_check import refuse_nonfinite
 from pu_diffusion_pipeline.images.transforms import to_uint8
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from diffusers import SchedulerMixin, UNet2DModel
 
 log = logging.getLogger(__name__)
+Batch = tuple[range, np.ndarray]  # indices, and their images (B, C, H, W) uint8
 
 
 def sample_images(
@@ -47,6 +51,10 @@ def sample_images(
 ) -> np.ndarray:
     """Draw images. Where a batch does not fit into memory, it is halved until it does.
 
+    With `num_processes` above 1, processes draw whole batches side by side. The images are, bit for
+    bit, those that one process draws with as many threads as each of them has, unless a batch was
+    halved.
+
     Args:
         denoiser: a trained UNet2DModel.
         noise_scheduler: the scheduler it was trained with.
@@ -59,61 +67,104 @@ def sample_images(
 
     Returns:
         (num_images, C, H, W) uint8.
+
+    Raises:
+        InvalidInput: weights that are not finite, or more processes than GPUs.
+        ProcessFailed: one of several processes has ended early.
     """
-    refuse_nonfinite(denoiser, "sampling")
-    batches = _Batches(denoiser, noise_scheduler, options, seed, compute, conditions)
-    if away is not None:
-        batches.push(away)
-    images = np.empty((options.num_images, *batches.shape), dtype=np.uint8)
-    with (
-        progress(title, options.num_images) as reporter,
-        torch.inference_mode(),
-        autocast(compute.device, compute.precision),
-    ):
-        for indices, batch in batches.in_order():
+    drawing = Drawing(denoiser, noise_scheduler, options, seed, compute, conditions, away)
+    drawing.check()
+    images = np.empty((options.num_images, *drawing.shape), dtype=np.uint8)
+    num_drawn = 0
+    with progress(title, options.num_images) as reporter, closing(_drawn(drawing)) as batches:
+        for indices, batch in batches:
             images[indices.start : indices.stop] = batch
-            reporter.update(indices.stop)
+            num_drawn += len(indices)
+            reporter.update(num_drawn)
     return images
 
 
+class Drawing(NamedTuple):
+    """What is drawn, and how: the arguments of `sample_images`."""
+
+    denoiser: "UNet2DModel"
+    noise_scheduler: NoiseScheduler
+    options: SamplingOptions
+    seed: int
+    compute: Compute
+    conditions: np.ndarray | None
+    away: Away | None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of an image."""
+        config = self.denoiser.config
+        return (config["in_channels"], config["sample_size"], config["sample_size"])
+
+    @property
+    def parts(self) -> list[range]:
+        """The images of each process: whole batches, as evenly as they go."""
+        starts = range(0, self.options.num_images, self.options.batch_size)
+        shares = np.array_split(starts, min(self.options.num_processes, len(starts)))
+        firsts = [int(share[0]) for share in shares]
+        return list(map(range, firsts, [*firsts[1:], self.options.num_images]))
+
+    def check(self) -> None:
+        """Refuse weights that are not finite, and more processes than devices.
+
+        Raises:
+            InvalidInput: either of them.
+        """
+        refuse_nonfinite(self.denoiser, "sampling")
+        if self.away is not None:
+            refuse_nonfinite(self.away.denoiser, "sampling")
+        if self.options.num_processes > 1:
+            check_devices(self.compute.device, self.options.num_processes, "sampling.num_processes")
+
+
+def _drawn(drawing: Drawing) -> Generator[Batch, None, None]:
+    """All batches: in order, or as they come from several processes."""
+    parts = drawing.parts
+    if len(parts) == 1:
+        return _draw(drawing, parts[0])
+    return in_processes(partial(_draw, drawing), parts, drawing.compute.device)
+
+
+def _draw(drawing: Drawing, part: range) -> Generator[Batch, None, None]:
+    """The batches of some of the images, in this process."""
+    return _Batches(drawing).in_order(part)
+
+
 class _Batches:
-    """The batches of `sample_images`, whose arguments it takes."""
+    """The batches of a drawing; its denoisers are moved to the device."""
 
-    def __init__(
-        self,
-        denoiser: "UNet2DModel",
-        noise_scheduler: NoiseScheduler,
-        options: SamplingOptions,
-        seed: int,
-        compute: Compute,
-        conditions: np.ndarray | None,
-    ) -> None:
-        layout = torch.channels_last if compute.channels_last else torch.contiguous_format
-        self.options = options
-        self.seed = seed
-        self.conditions = conditions
-        self.memory_format = layout
-        self.denoiser = denoiser.to(compute.device, memory_format=layout).eval()
-        use_fast_attention(self.denoiser, compute.device)
-        self.sampler = build_sampler(noise_scheduler, options.sampler, options.sigmas)
-        size = self.denoiser.config["sample_size"]
-        self.shape = (self.denoiser.config["in_channels"], size, size)
-        self.compute = compute
-        self.away: Away | None = None
+    def __init__(self, drawing: Drawing) -> None:
+        self.drawing = drawing
+        self.denoiser = self._ready(drawing.denoiser)
+        self.away = drawing.away
+        if self.away is not None:
+            self.away = self.away._replace(denoiser=self._ready(self.away.denoiser))
+        options = drawing.options
+        self.sampler = build_sampler(drawing.noise_scheduler, options.sampler, options.sigmas)
 
-    def push(self, away: Away) -> None:
-        """From now on sample away from another model."""
-        refuse_nonfinite(away.denoiser, "sampling")
-        there = away.denoiser.to(self.compute.device, memory_format=self.memory_format).eval()
-        use_fast_attention(there, self.compute.device)
-        self.away = away._replace(denoiser=there)
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """Of images and weights."""
+        channels_last = self.drawing.compute.channels_last
+        return torch.channels_last if channels_last else torch.contiguous_format
 
-    def in_order(self) -> Iterator[tuple[range, np.ndarray]]:
-        """The indices of each batch and its images; smaller batches where memory runs out."""
-        batch_size = self.options.batch_size
-        start = 0
-        while start < self.options.num_images:
-            indices = range(start, min(start + batch_size, self.options.num_images))
+    def _ready(self, denoiser: "UNet2DModel") -> "UNet2DModel":
+        device = self.drawing.compute.device
+        denoiser = denoiser.to(device, memory_format=self.memory_format).eval()
+        use_fast_attention(denoiser, device)
+        return denoiser
+
+    def in_order(self, part: range) -> Generator[Batch, None, None]:
+        """The batches of a part; smaller ones where memory runs out."""
+        batch_size = self.drawing.options.batch_size
+        start = part.start
+        while start < part.stop:
+            indices = range(start, min(start + batch_size, part.stop))
             try:
                 batch = self._sample(indices)
             except RuntimeError as error:
@@ -128,14 +179,16 @@ class _Batches:
 
     def _sample(self, indices: range) -> np.ndarray:
         """(len(indices), C, H, W) uint8."""
-        guided: UNet2DModel | Guided | PushedAway = self.denoiser
+        asked_of: UNet2DModel | Guided | PushedAway = self.denoiser
         if self.away is not None:
-            guided = PushedAway(self.denoiser, self.away)
-        if self.conditions is not None:
-            asked = self.conditions[indices.start : indices.stop]
-            guided = Guided(self.denoiser, asked, self.options.guidance)
-        starting_noise = _starting_noise(self.seed, indices, self.shape, self.memory_format)
-        return _sample_batch(guided, self.sampler, self.options.num_steps, starting_noise)
+            asked_of = PushedAway(self.denoiser, self.away)
+        options, seed, compute = self.drawing.options, self.drawing.seed, self.drawing.compute
+        if self.drawing.conditions is not None:
+            conditions = self.drawing.conditions[indices.start : indices.stop]
+            asked_of = Guided(self.denoiser, conditions, options.guidance)
+        noise = _starting_noise(seed, indices, self.drawing.shape, self.memory_format)
+        with torch.inference_mode(), autocast(compute.device, compute.precision):
+            return _sample_batch(asked_of, self.sampler, options.num_steps, noise)
 
 
 def balanced_conditions(num_images: int, num_conditions: int | None) -> np.ndarray | None:

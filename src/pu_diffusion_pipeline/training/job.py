@@ -24,13 +24,14 @@ from pu_diffusion_pipeline.diffusion.compute import (
 )
 from pu_diffusion_pipeline.diffusion.objectives import Objective, build_objective
 from pu_diffusion_pipeline.diffusion.options import ComputeOptions, ObjectiveOptions
+from pu_diffusion_pipeline.diffusion.processes import check_devices
 from pu_diffusion_pipeline.diffusion.weights_check import weights_digest
 from pu_diffusion_pipeline.errors import InvalidInput, ProcessFailed
 from pu_diffusion_pipeline.training.checkpoints import CheckpointStore, last_good_checkpoint
 from pu_diffusion_pipeline.training.code_identity import code_digests
 from pu_diffusion_pipeline.training.job_folder import Description, JobFolder
 from pu_diffusion_pipeline.training.judged_samples import JudgedSamples, WatchSetup
-from pu_diffusion_pipeline.training.launch import WORKER, check_devices, is_first_process, launch
+from pu_diffusion_pipeline.training.launch import WORKER, is_first_process, launch
 from pu_diffusion_pipeline.training.options import TrainingOptions
 from pu_diffusion_pipeline.training.sets import TrainingSets
 from pu_diffusion_pipeline.training.train import Trained, train
@@ -227,7 +228,7 @@ def _train_in_processes(
     num_processes = job.training.num_processes
     if num_processes == "external":
         _offer(job, folder, sets, watch)
-    check_devices(job.device, num_processes)
+    check_devices(job.device, num_processes, "training.num_processes")
     folder.save(job.model, job.description(), sets, watch)
     launch(folder, num_processes)
     if not _is_finished(checkpoints):

@@ -148,7 +148,7 @@ class JudgedSamples:
         return sample_images(
             denoiser,
             self._noise_scheduler,
-            self._setup.sampling.model_copy(update={"num_images": num_images}),
+            self._setup.sampling.model_copy(update={"num_images": num_images, "num_processes": 1}),
             seed=self._seed,
             compute=self._compute,
             conditions=balanced_conditions(num_images, num_conditions),

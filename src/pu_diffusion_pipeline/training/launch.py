@@ -12,10 +12,9 @@ import subprocess
 import sys
 import time
 
-import torch
-
 from pu_diffusion_pipeline.diffusion.compute import MEETING_VARIABLE
-from pu_diffusion_pipeline.errors import InvalidInput, ProcessFailed
+from pu_diffusion_pipeline.diffusion.processes import spell_end, threads_of_each
+from pu_diffusion_pipeline.errors import ProcessFailed
 from pu_diffusion_pipeline.training.checkpoints import CheckpointStore, last_good_checkpoint
 from pu_diffusion_pipeline.training.job_folder import JobFolder
 
@@ -28,23 +27,6 @@ SECONDS_TO_END = 10  # for a process that is told to stop
 def is_first_process() -> bool:
     """Whether this process writes, among those that a launcher has started."""
     return os.environ.get("RANK", "0") == "0"
-
-
-def check_devices(device: str, num_processes: int) -> None:
-    """Refuse more processes than this machine has devices for.
-
-    Raises:
-        InvalidInput: on mps, or with more processes than GPUs.
-    """
-    if device == "mps":
-        raise InvalidInput(
-            "training.num_processes above 1 needs compute.device cuda or cpu, got mps"
-        )
-    if device == "cuda" and num_processes > (there := torch.cuda.device_count()):
-        raise InvalidInput(
-            f"training.num_processes must be at most {there}, the GPUs of this machine, "
-            f"got {num_processes}"
-        )
 
 
 def launch(job: JobFolder, num_processes: int) -> None:
@@ -81,7 +63,7 @@ def _environment(rank: int, num_processes: int, meeting: str) -> dict[str, str]:
         "LOCAL_RANK": str(rank),
         "WORLD_SIZE": str(num_processes),
         "LOCAL_WORLD_SIZE": str(num_processes),
-        "OMP_NUM_THREADS": str(max(1, torch.get_num_threads() // num_processes)),
+        "OMP_NUM_THREADS": str(threads_of_each(num_processes)),
         MEETING_VARIABLE: f"file://{meeting}",
         **network,
     }
@@ -113,8 +95,7 @@ def _stop(processes: list[subprocess.Popen[bytes]]) -> None:
 def _explained(job: JobFolder, codes: list[int]) -> ProcessFailed:
     # One that was killed is the cause; others fail because it is gone.
     rank = min((code, rank) for rank, code in enumerate(codes) if code)[1]
-    code = codes[rank]
-    how = f"was killed (signal {-code})" if code < 0 else f"ended with code {code}"
+    how = spell_end(codes[rank])
     last = last_good_checkpoint(CheckpointStore(job.folder.parent))
     return ProcessFailed(
         f"Process {rank} of this training {how}; the others were stopped "
