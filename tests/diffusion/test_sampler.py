@@ -14,7 +14,7 @@ from pu_diffusion_pipeline.diffusion.compute import Compute
 from pu_diffusion_pipeline.diffusion.denoiser import build_denoiser
 from pu_diffusion_pipeline.diffusion.guidance import Away
 from pu_diffusion_pipeline.diffusion.noising import build_noise_scheduler
-from pu_diffusion_pipeline.diffusion.options import DenoiserOptions, SamplingOptions
+from pu_diffusion_pipeline.diffusion.options import ComputeOptions, DenoiserOptions, SamplingOptions
 from pu_diffusion_pipeline.diffusion.sampler import (
     Drawing,
     balanced_conditions,
@@ -22,6 +22,8 @@ from pu_diffusion_pipeline.diffusion.sampler import (
     sample_images,
 )
 from pu_diffusion_pipeline.errors import InvalidInput, ProcessFailed
+from pu_diffusion_pipeline.pipelines.sampling.nodes import sample_filtered
+from pu_diffusion_pipeline.positive_unlabeled.options import FilteringOptions
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 SAMPLERS = [
@@ -349,6 +351,16 @@ def test_the_memory_layout_makes_no_difference_but_rounding():
     assert np.abs(images.astype(int) - plain).max() <= 1
 
 
+def test_images_do_not_depend_on_the_number_of_threads():
+    before = torch.get_num_threads()
+    images = []
+    for num_threads in (1, 2):
+        torch.set_num_threads(num_threads)
+        images.append(sample(tiny_denoiser(), settings()).astype(int))
+    torch.set_num_threads(before)
+    assert np.abs(images[0] - images[1]).max() <= 1
+
+
 # --- several processes ----------------------------------------------------------------------------
 
 
@@ -386,6 +398,28 @@ SLOW = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("plain", "condit
 @pytest.mark.parametrize("kind", ["guided", *SLOW])
 def test_two_processes_draw_the_same_bytes_as_one_with_as_many_threads(kind):
     np.testing.assert_array_equal(in_processes(2, kind), in_processes(1, kind))
+
+
+@pytest.mark.slow
+def test_filtered_samples_are_the_same_from_two_processes():
+    def filtered(num_processes: int) -> np.ndarray:
+        drawn = sample_filtered(
+            SimpleNamespace(probabilities=lambda images: images.mean((1, 2, 3)) / 255),
+            FilteringOptions(share=0.3),
+            "pu_filtered",
+            settings(num_processes=num_processes),
+            model=SimpleNamespace(unet=tiny_denoiser(), scheduler=scheduler()),
+            training_manifest={"method": "pu"},
+            compute=ComputeOptions(
+                device="cpu", precision="fp32", channels_last=False, compile=False
+            ),
+            num_conditions=None,
+            seed=0,
+        )
+        assert drawn.manifest["filtered"] == {"num_drawn": 9, "num_dropped": 3}
+        return drawn.images
+
+    np.testing.assert_array_equal(filtered(2), filtered(1))
 
 
 def kill_one_process() -> None:

@@ -12,6 +12,7 @@ import threading
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -161,6 +162,7 @@ def _built(config: dict[str, object], weights: bytes) -> "UNet2DModel":
 @contextmanager
 def _interrupts_held_back() -> Iterator[None]:
     """A process that is started in the block never sees Ctrl-C; we stop it."""
+    resource_tracker.ensure_running()  # multiprocessing's own process; its start lets them through
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
