@@ -12,8 +12,9 @@ PACKAGE = REPO / "src/pu_diffusion_pipeline"
 # Upper layers may import lower ones only; modules of one layer in a tuple may import each other.
 LAYERS = [
     # the package exports names of the library
-    ("cli", "cli_exports", "cli_own_images", "command_line", "failures", "__main__", "__init__"),
-    ("reproduction", "exports", "own_images"),
+    ("cli", "cli_exports", "cli_own_images", "cli_results", "__main__", "__init__"),
+    ("reproduction", "exports", "own_images", "results"),
+    ("command_line", "failures"),
     ("settings", "hooks", "terminal", "session", "pipeline_registry"),
     ("config_loader", "catalog_entries"),
     ("pipelines",),
@@ -30,7 +31,8 @@ RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 ONLY_IN = {
     "kedro": (
         *("pipeline_registry", "settings", "hooks", "terminal", "session", "failures", "__main__"),
-        *("cli", "cli_exports", "cli_own_images", "config_loader", "pipelines", "datasets"),
+        *("cli", "cli_exports", "cli_own_images", "cli_results"),
+        *("config_loader", "pipelines", "datasets"),
     ),
     "diffusers": ("diffusion", "training", "datasets", "pipelines", "exports"),
     "torch_fidelity": ("metrics",),

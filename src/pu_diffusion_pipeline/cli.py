@@ -17,6 +17,7 @@ from kedro.framework.cli.project import run as kedro_run
 
 from pu_diffusion_pipeline.cli_exports import export, sample_images
 from pu_diffusion_pipeline.cli_own_images import add_images
+from pu_diffusion_pipeline.cli_results import results
 from pu_diffusion_pipeline.command_line import Command, parse_option, parse_params
 from pu_diffusion_pipeline.experiment.configuration_files import read_mapping
 
@@ -157,5 +158,5 @@ def reproduce(target: str, params: dict[str, Any], yes: bool, **options: Any) ->
 
 
 cli = click.Group("pu_diffusion_pipeline")
-for command in (run, reproduce, add_images, export, sample_images):
+for command in (run, reproduce, add_images, export, sample_images, results):
     cli.add_command(command)

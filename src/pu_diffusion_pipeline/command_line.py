@@ -119,6 +119,10 @@ class Command(click.Command):
             return super().invoke(ctx)
 
 
+class Group(Command, click.Group):
+    """A command with commands of its own."""
+
+
 def _refuse_empty(ctx: click.Context) -> None:
     """An option given as nothing, such as `--nodes=$UNSET`, would mean: everything."""
     for param in ctx.command.params:

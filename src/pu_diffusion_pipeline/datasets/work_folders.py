@@ -3,14 +3,13 @@
 They need not exist before a run, so `hooks.CheckFiles` does not ask for them.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 from kedro.io.core import AbstractDataset
 from kedro.utils import load_obj
 
-from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.metrics.registry import Record, read_record
 
 
 class WorkFolderDataset(AbstractDataset[None, Any]):
@@ -73,18 +72,12 @@ class RunRecordsDataset(WorkFolderDataset):
         self.artifact = artifact
         self.stage = stage
 
-    def load(self) -> dict[str, dict[str, object]]:
+    def load(self) -> dict[str, Record]:
         """Run (`<method>/<run>`) to its record, as they are now."""
-        records = {}
-        for path in self.files():
-            try:
-                record = json.loads(path.read_text())
-            except ValueError as error:
-                raise InvalidInput(
-                    f"{path} is damaged ({error}); delete it and evaluate that run again"
-                ) from error
-            records[path.parent.relative_to(self.filepath).as_posix()] = record
-        return records
+        return {
+            path.parent.relative_to(self.filepath).as_posix(): read_record(path)
+            for path in self.files()
+        }
 
     def files(self) -> list[Path]:
         """The files of the records."""

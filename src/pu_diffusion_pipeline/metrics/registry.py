@@ -5,12 +5,16 @@ Every table, figure and report reads this list, so a new metric is one entry her
 `non_sensitive_rate` return.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+
+from pu_diffusion_pipeline.errors import InvalidInput
 
 Record = Mapping[str, Any]  # a JSON document: metrics, a manifest, a class prior, a judge's report
 
@@ -134,6 +138,21 @@ def metric_values(record: Record, *, counts: bool) -> dict[str, object]:
     for column, metric in METRICS.items():
         paths |= {column: metric.path, **metric.related, **(metric.counts if counts else {})}
     return {column: value_at(record, path) for column, path in paths.items()}
+
+
+def read_record(path: Path) -> Record:
+    """The record of a run from its file.
+
+    Raises:
+        InvalidInput: the file is damaged.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(
+            f"{path} is damaged ({error}); delete it and evaluate that run again"
+        ) from error
+    return record
 
 
 def value_at(record: Record, path: str) -> object:
