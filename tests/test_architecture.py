@@ -15,7 +15,7 @@ LAYERS = [
     ("cli", "cli_exports", "cli_own_images", "cli_results", "__main__", "__init__"),
     ("reproduction", "exports", "own_images", "results"),
     ("command_line", "failures"),
-    ("settings", "hooks", "terminal", "session", "pipeline_registry"),
+    ("settings", "hooks", "terminal", "tracking", "session", "pipeline_registry"),
     ("config_loader", "catalog_entries"),
     ("pipelines",),
     ("datasets",),
@@ -30,7 +30,8 @@ LAYERS = [
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 ONLY_IN = {
     "kedro": (
-        *("pipeline_registry", "settings", "hooks", "terminal", "session", "failures", "__main__"),
+        *("pipeline_registry", "settings", "hooks", "terminal", "session", "failures"),
+        *("tracking", "__main__"),
         *("cli", "cli_exports", "cli_own_images", "cli_results"),
         *("config_loader", "pipelines", "datasets"),
     ),
@@ -38,6 +39,7 @@ ONLY_IN = {
     "torch_fidelity": ("metrics",),
     "matplotlib": ("reports",),
     "plotly": ("reports",),
+    "mlflow": ("tracking",),
     "huggingface_hub": ("diffusion", "exports"),
 }
 

@@ -80,6 +80,7 @@ def test_every_method_has_an_entry_for_each_artifact_under_its_own_folder():
     for method, facts in METHODS.items():
         own = {name.removeprefix(f"{method}.") for name in entries if name.startswith(f"{method}.")}
         untrained = {"checkpoints", "model", "training_history", "training_manifest", "watch"}
+        untrained |= {"tensorboard"}
         untrained |= {"relearned_samples", "relearning", "relearned"}
         assert own == of_pu - (set() if facts.trains else untrained)
         for name in own:

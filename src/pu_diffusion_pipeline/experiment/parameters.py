@@ -41,6 +41,7 @@ from pu_diffusion_pipeline.reports.options import PaperRow, ReportingOptions
 from pu_diffusion_pipeline.training.options import (
     PretrainingOptions,
     RelearningOptions,
+    TrackingOptions,
     TrainingOptions,
     WatchOptions,
 )
@@ -126,6 +127,7 @@ class Parameters(Options):
         WatchOptions, matters_if(_trains), matters_if(_keeps_the_best), Brings(_with_watch)
     ]
     relearning: RelearningOptions
+    tracking: TrackingOptions
     sampling: SamplingOptions
     guiding: GuidingOptions
     filtering: FilteringOptions

@@ -1,6 +1,7 @@
 """What the nodes of a run need of the parameters, checked before the first one runs."""
 
 from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 from pathlib import Path
 
 from pu_diffusion_pipeline.diffusion.methods import METHODS
@@ -44,6 +45,14 @@ def _nobody_watches(parameters: Parameters) -> str | None:
     return (
         "watch.every is set, but these pipelines do not watch: add .watched to their names, or "
         "run them through `kedro run`, which does"
+    )
+
+
+def _tensorboard(parameters: Parameters) -> str | None:
+    if not parameters.tracking.tensorboard or find_spec("tensorboard") is not None:
+        return None
+    return (
+        "tracking.tensorboard needs TensorBoard: pip install 'pu_diffusion_pipeline[tensorboard]'"
     )
 
 
@@ -109,6 +118,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "pretrained.sampling.sample_model": _pretrained,
     "use_given_beta": _given_beta,
     "training.train_denoiser": _nobody_watches,
+    "training": _tensorboard,
     "relearn": _unconditional,
     "train_second_judge": _labels,
     "sample_guided": _unconditional_samples,

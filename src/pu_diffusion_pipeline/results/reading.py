@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import NamedTuple
@@ -74,7 +74,7 @@ class _Reader:
         self._opinions: dict[str, Record] = {}
         self._relearned: dict[str, Record] = {}
 
-    def found(self, records: Iterator[Path], tables: Iterator[Path] = iter(())) -> Found:
+    def found(self, records: Iterable[Path], tables: Iterable[Path] = ()) -> Found:
         """The runs of these files."""
         rows = [row for path in _visible(records) if (row := self._row(path)) is not None]
         known = {tuple(row[name] for name in SAME_RUN) for row in rows}
@@ -143,7 +143,7 @@ class _Reader:
         return path.relative_to(self._folder).as_posix()
 
 
-def _visible(paths: Iterator[Path]) -> list[Path]:
+def _visible(paths: Iterable[Path]) -> list[Path]:
     """In order, without temporary files."""
     return sorted(path for path in paths if not path.name.startswith("."))
 

@@ -1,6 +1,8 @@
 """The curve of a training: means between two rows, the check that it has not diverged, progress."""
 
+import shutil
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,6 +13,7 @@ from pu_diffusion_pipeline.progress import Reporter
 from pu_diffusion_pipeline.training.checkpoints import (
     CheckpointStore,
     State,
+    go_on_if_disk_is_full,
     last_good_checkpoint,
 )
 from pu_diffusion_pipeline.training.loop import Learner, Measured
@@ -129,3 +132,47 @@ class ProgressLine(Observer):
             named = " ".join(f"{name} {row[name]:.4g}" for name in SHOWN if name in row)
             speed = f"{row['images_per_second']:.0f} images/s"
             self._reporter.update(learner.step, f"{speed}, {named}")
+
+
+class TensorBoardCurves(Observer):
+    """Writes each row of a history for TensorBoard.
+
+    It begins the folder anew with the rows so far, so that a resumed training has no step twice.
+
+    Args:
+        history: whose rows.
+        folder: where they go.
+        checkpoints: named when there is no room for them.
+    """
+
+    def __init__(self, history: History, folder: Path, checkpoints: CheckpointStore | None) -> None:
+        self._history = history
+        self._folder = folder
+        self._checkpoints = checkpoints
+
+    def begin(self, learner: Learner) -> None:
+        """Open the folder."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._writer = SummaryWriter(str(self._folder))
+        for row in self._history.rows:
+            self._write(row)
+
+    def after_step(self, learner: Learner, measured: Measured) -> None:
+        """Write the row of this step, if there is one."""
+        row = self._history.rows[-1] if self._history.rows else {}
+        if row.get("step") == learner.step:
+            self._write(row)
+
+    def end(self, learner: Learner) -> None:
+        """Close the folder."""
+        self._writer.close()
+
+    def _write(self, row: Mapping[str, float]) -> None:
+        step = int(row["step"])
+        with go_on_if_disk_is_full("curves for TensorBoard", step, self._checkpoints):
+            for name, value in row.items():
+                if name != "step":
+                    self._writer.add_scalar(name, value, step)
+            self._writer.flush()

@@ -56,6 +56,7 @@ class Job:
         objective: options of error and objective.
         compute: where and how precisely.
         title: stands before the progress bar.
+        tensorboard: the folder that the curves go to for TensorBoard; None: nowhere.
     """
 
     model: DDPMPipeline
@@ -66,6 +67,7 @@ class Job:
     objective: ObjectiveOptions
     compute: ComputeOptions
     title: str
+    tensorboard: Path | None = None
 
     @property
     def device(self) -> str:
@@ -111,6 +113,7 @@ class Job:
             "objective": self.objective.model_dump(mode="json"),
             "compute": self.compute.model_dump(mode="json"),
             "title": self.title,
+            "tensorboard": None if self.tensorboard is None else str(self.tensorboard.resolve()),
         }
 
     @classmethod
@@ -125,6 +128,7 @@ class Job:
             ObjectiveOptions.model_validate(plain["objective"]),
             ComputeOptions.model_validate(plain["compute"]),
             plain["title"],
+            None if plain["tensorboard"] is None else Path(plain["tensorboard"]),
         )
 
 

@@ -36,6 +36,7 @@ class Description(TypedDict):
     objective: dict[str, object]
     compute: dict[str, object]
     title: str
+    tensorboard: str | None
 
 
 class JobFolder:

@@ -84,6 +84,13 @@ class WatchOptions(Options):
     criterion: Literal["frechet_distance", "non_sensitive_rate"]
 
 
+class TrackingOptions(Options):
+    """Where else curves and results go; what a run makes is the same."""
+
+    tensorboard: Annotated[bool, NEUTRAL]
+    mlflow_model: Annotated[bool, NEUTRAL]
+
+
 class RelearningOptions(Options):
     """Fine-tuning of a trained model on U, to see how fast sensitive images come back."""
 

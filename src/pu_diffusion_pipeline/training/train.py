@@ -18,7 +18,7 @@ from pu_diffusion_pipeline.training.batches import Batches, build_batches, lengt
 from pu_diffusion_pipeline.training.checkpoints import CheckpointStore
 from pu_diffusion_pipeline.training.draws import BatchDraws, RandomDraws
 from pu_diffusion_pipeline.training.gradients import BatchGradients
-from pu_diffusion_pipeline.training.history import History, ProgressLine
+from pu_diffusion_pipeline.training.history import History, ProgressLine, TensorBoardCurves
 from pu_diffusion_pipeline.training.loop import BatchError, Learner, training_steps
 from pu_diffusion_pipeline.training.memory import refuse_too_large
 from pu_diffusion_pipeline.training.observers import (
@@ -78,6 +78,7 @@ class Observers(NamedTuple):
     stopwatch: Stopwatch
     history: History
     progress: ProgressLine | None
+    curves: TensorBoardCurves | None
     watching: Watching | None
     states: ResumeStates
 
@@ -198,6 +199,9 @@ def _build_observers(
     watching = None
     if watcher is not None and learner.is_first:
         watching = Watching(watcher, average, stopwatch, checkpoints)
+    curves = None
+    if job.tensorboard is not None and learner.is_first:
+        curves = TensorBoardCurves(history, job.tensorboard, checkpoints)
     remembered = [one for one in (average, stopwatch, history) if one is not None]
     states = ResumeStates(checkpoints, options.checkpoint_every, remembered)
-    return Observers(average, stopwatch, history, None, watching, states)
+    return Observers(average, stopwatch, history, None, curves, watching, states)

@@ -88,8 +88,8 @@ def train_denoiser(
 ) -> "tuple[DDPMPipeline, pd.DataFrame, Record]":
     """The trained pipeline, the loss and risk curves, and the manifest.
 
-    `given`: `beta` where the method uses it, who watches, if anybody does, and what
-    `_training_sets` takes.
+    `given`: `beta` where the method uses it, who watches, if anybody does, the folder
+    `tensorboard` and whether `tracking` wants it, and what `_training_sets` takes.
     """
     from diffusers import DDPMPipeline
 
@@ -97,9 +97,12 @@ def train_denoiser(
 
     beta: ChosenBeta | None = given.pop("beta", None)
     watch: WatchSetup | None = given.pop("watch", None)
+    curves: Path | None = given.pop("tensorboard")
+    curves = curves if given.pop("tracking").tensorboard else None
     sets = _training_sets(**given)
     value = None if beta is None else beta["value"]
-    job = Job(initial_model, method, value, seed, training, objective, compute, f"train {method}")
+    options = (training, objective, compute)
+    job = Job(initial_model, method, value, seed, *options, f"train {method}", curves)
     trained = run_job(job, checkpoints, sets, watch)
     model = DDPMPipeline(unet=trained.denoiser, scheduler=initial_model.scheduler)
     manifest = {**job.record(trained), "beta": beta, "num_images": sets.counts}

@@ -8,7 +8,7 @@ from pu_diffusion_pipeline.bound import bound
 from pu_diffusion_pipeline.diffusion.methods import Method
 from pu_diffusion_pipeline.pipelines.training import nodes
 
-SECTIONS = ("training", "objective", "compute", "seed")
+SECTIONS = ("training", "objective", "compute", "seed", "tracking")
 WATCHED_SECTIONS = ("watch", "sampling", "evaluation")
 
 
@@ -59,7 +59,7 @@ def create_pipeline(
         shared["after"] = after
     sections = _parameters(SECTIONS)
     function: Callable[..., object] = nodes.train_denoiser
-    own = {"checkpoints": "checkpoints"}
+    own = {"checkpoints": "checkpoints", "tensorboard": "tensorboard"}
     if is_watched:
         function = nodes.train_watched_denoiser
         shared |= {"judge": "judge", "reference_features": "reference_features"}
