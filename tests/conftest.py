@@ -7,6 +7,7 @@ import os
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
 os.environ["DO_NOT_TRACK"] = "1"  # kedro-telemetry
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 from pathlib import Path
 

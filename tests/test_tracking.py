@@ -141,9 +141,9 @@ def test_a_server_that_is_gone_is_refused_before_the_run_and_a_warning_in_it(
         hook.after_dataset_saved("pu.training_history", HISTORY)
     assert "pu.training_history did not reach MLflow: no" in caplog.text
     monkeypatch.setenv(tracking.VARIABLE, "nonsense://x")
-    with pytest.raises(InvalidInput, match="MLFLOW_TRACKING_URI nonsense://x"):
-        with tracking._refused_in_words():
-            opened(tracking._open_client())
+    refused = pytest.raises(InvalidInput, match="MLFLOW_TRACKING_URI nonsense://x")
+    with refused, tracking._refused_in_words():
+        opened(tracking._open_client())
 
 
 def test_without_mlflow_a_run_is_refused_naming_the_extra(tmp_path, run, monkeypatch):

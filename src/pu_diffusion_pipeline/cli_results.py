@@ -38,10 +38,12 @@ FROM = click.option(
 def results(
     ctx: click.Context,
     folder: Path | None,
-    to: Path | None,
+    env: str | None,
     methods: str,
     seeds: str,
-    **asked: object,
+    where: tuple[str, ...],
+    sort: str | None,
+    to: Path | None,
 ) -> None:
     """All finished runs, with the parameters in which they differ.
 
@@ -56,7 +58,7 @@ def results(
 
     names = [] if methods == "all" else [name.strip() for name in methods.split(",")]
     numbers = [] if seeds == "all" else parse_seeds(seeds)
-    wanted = Wanted(methods=names, seeds=numbers, **asked)
+    wanted = Wanted(env, names, numbers, where, sort)
     show_results(_project(), folder, wanted, to, say=click.echo)
 
 

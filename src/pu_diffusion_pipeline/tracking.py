@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
+from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
+from pu_diffusion_pipeline.config_loader import ProjectConfigLoader
 from pu_diffusion_pipeline.datasets.figures import FigureDataset
 from pu_diffusion_pipeline.diffusion.methods import METHODS
 from pu_diffusion_pipeline.errors import InvalidInput
@@ -52,9 +54,11 @@ class TrackWithMlflow:
     """Sends parameters, curves, metrics, figures and models of a run to MLflow."""
 
     @hook_impl
-    def after_context_created(self, context: Any) -> None:
+    def after_context_created(self, context: KedroContext) -> None:
         """Keep the parameters."""
-        self._parameters: Parameters = context.config_loader.final_parameters()
+        loader = context.config_loader
+        assert isinstance(loader, ProjectConfigLoader)
+        self._parameters: Parameters = loader.final_parameters()
 
     @hook_impl
     def after_catalog_created(self, catalog: DataCatalog) -> None:
@@ -82,7 +86,7 @@ class TrackWithMlflow:
         return MlflowRun.open(client, self._parameters.benchmark, folder, settings)
 
     @hook_impl
-    def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
+    def after_dataset_saved(self, dataset_name: str, data: object) -> None:
         """Send what was saved, if it is of interest; a failure is a warning."""
         if not self._runs:
             return

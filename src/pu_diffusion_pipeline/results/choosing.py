@@ -1,6 +1,5 @@
 """Which runs of a table are wanted, and in which order."""
 
-import operator
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
@@ -15,12 +14,12 @@ from pu_diffusion_pipeline.options import require_one_of
 
 Comparison = Callable[[pd.Series, object], pd.Series]
 OPERATORS: dict[str, Comparison] = {
-    "<=": operator.le,
-    ">=": operator.ge,
-    "!=": operator.ne,
-    "=": operator.eq,
-    "<": operator.lt,
-    ">": operator.gt,
+    "<=": pd.Series.le,
+    ">=": pd.Series.ge,
+    "!=": pd.Series.ne,
+    "=": pd.Series.eq,
+    "<": pd.Series.lt,
+    ">": pd.Series.gt,
 }
 CONDITION = re.compile(r"([\w.]+)\s*(<=|>=|!=|=|<|>)\s*(.+)")
 NOTHING = "null"

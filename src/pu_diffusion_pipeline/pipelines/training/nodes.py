@@ -17,6 +17,7 @@ from pu_diffusion_pipeline.images.options import DataOptions
 from pu_diffusion_pipeline.metrics.options import EvaluationOptions
 from pu_diffusion_pipeline.training.options import (
     PretrainingOptions,
+    TrackingOptions,
     TrainingOptions,
     WatchOptions,
 )
@@ -97,8 +98,7 @@ def train_denoiser(
 
     beta: ChosenBeta | None = given.pop("beta", None)
     watch: WatchSetup | None = given.pop("watch", None)
-    curves: Path | None = given.pop("tensorboard")
-    curves = curves if given.pop("tracking").tensorboard else None
+    curves = _if_wanted(given.pop("tensorboard"), given.pop("tracking"))
     sets = _training_sets(**given)
     value = None if beta is None else beta["value"]
     options = (training, objective, compute)
@@ -107,6 +107,11 @@ def train_denoiser(
     model = DDPMPipeline(unet=trained.denoiser, scheduler=initial_model.scheduler)
     manifest = {**job.record(trained), "beta": beta, "num_images": sets.counts}
     return model, pd.DataFrame(trained.history), manifest
+
+
+def _if_wanted(tensorboard: Path, tracking: TrackingOptions) -> Path | None:
+    """The folder for TensorBoard's curves; None: nobody asked for them."""
+    return tensorboard if tracking.tensorboard else None
 
 
 def _training_sets(
