@@ -376,8 +376,7 @@ def trained_model(kind: str) -> Path:
 
 def part_sampling(options: argparse.Namespace) -> dict[str, Any]:
     """500 images of the default model: ours against DDPMPipeline with 1,000 steps in float32."""
-    from diffusers import DDPMScheduler
-
+    from pu_diffusion_pipeline.diffusion.saved_pipeline import as_trained
     from pu_diffusion_pipeline.metrics.fidelity import (
         build_extractor,
         extract_features,
@@ -389,11 +388,11 @@ def part_sampling(options: argparse.Namespace) -> dict[str, Any]:
     judge = Judge.from_pretrained(REPO / "data/06_models/digits_even/judge/default/model")
     test = ImageSet.from_pretrained(REPO / "data/03_primary/digits_even/default/test").images
     usual = parameters(None).sampling.model_copy(update={"num_images": 500})
-    model = DDPMPipeline.from_pretrained(folder, local_files_only=True, use_safetensors=True)
-    model.set_progress_bar_config(disable=True)
-    plain = DDPMPipeline(
-        unet=model.unet, scheduler=DDPMScheduler.from_config(model.scheduler.config)
+    model = as_trained(
+        DDPMPipeline.from_pretrained(folder, local_files_only=True, use_safetensors=True)
     )
+    model.set_progress_bar_config(disable=True)
+    plain = DDPMPipeline(unet=model.unet, scheduler=model.scheduler)
     plain.set_progress_bar_config(disable=True)
 
     def sample_plainly(steps: int) -> np.ndarray:

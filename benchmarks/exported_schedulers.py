@@ -20,6 +20,7 @@ from pu_diffusion_pipeline.config_loader import open_loader
 from pu_diffusion_pipeline.diffusion.compute import Compute
 from pu_diffusion_pipeline.diffusion.sampler import sample_images
 from pu_diffusion_pipeline.diffusion.samplers import build_sampler
+from pu_diffusion_pipeline.diffusion.saved_pipeline import saved_pipeline
 from pu_diffusion_pipeline.metrics.fidelity import features_of, frechet_distance
 from pu_diffusion_pipeline.metrics.judge import judged_normal, predicted_classes
 
@@ -42,6 +43,12 @@ def pipelines(model: "DiffusionPipeline") -> Iterator[tuple[str, "DiffusionPipel
     )
 
     unet, noise = model.unet, model.scheduler
+    saved = saved_pipeline(unet, noise)
+    yield "as it is saved", saved, {"num_inference_steps": 50}
+    karras = DPMSolverMultistepScheduler.from_config(
+        saved.scheduler.config, algorithm_type="sde-dpmsolver++", use_karras_sigmas=True
+    )
+    yield "its sde_dpm_solver++, Karras", DDPMPipeline(unet, karras), {"num_inference_steps": 30}
     for name, spacing in (
         ("sde_dpm_solver++", "trailing"),
         ("sde_dpm_solver++", "linspace"),

@@ -51,7 +51,7 @@ def changed(**values: object) -> FinishedRun:
 
 
 def text(run: FinishedRun, *, license_name: str | None = None, grid: Grid | None = None) -> str:
-    return render_card(run, "DDPMPipeline", grid, CardOptions("model", license_name))
+    return render_card(run, "DDIMPipeline", grid, CardOptions("model", license_name))
 
 
 def test_the_numbers_are_those_of_the_metrics(card, metrics):

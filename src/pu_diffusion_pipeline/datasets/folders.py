@@ -60,22 +60,17 @@ class PretrainedFolderDataset(AbstractDataset[Any, Any]):
 class DiffusersPipelineDataset(PretrainedFolderDataset):
     """A diffusers pipeline folder with safetensors weights, read from disk only.
 
+    It is saved as `diffusion.saved_pipeline` says, and read with the scheduler of the training.
+
     Args:
         filepath: the folder.
-        pipeline: the pipeline's class.
         metadata: for kedro-viz and for claims.
     """
 
-    def __init__(
-        self,
-        *,
-        filepath: str,
-        pipeline: str = "diffusers.DDPMPipeline",
-        metadata: dict[str, object] | None = None,
-    ) -> None:
+    def __init__(self, *, filepath: str, metadata: dict[str, object] | None = None) -> None:
         super().__init__(
             filepath=filepath,
-            type_=pipeline,
+            type_="diffusers.DDPMPipeline",
             marker="model_index.json",
             load_args={"local_files_only": True, "use_safetensors": True},
             save_args={"safe_serialization": True},
@@ -84,17 +79,21 @@ class DiffusersPipelineDataset(PretrainedFolderDataset):
 
     def save(self, data: Any) -> None:
         """Write the folder; the path that each part was read from is no part of it."""
+        from pu_diffusion_pipeline.diffusion.saved_pipeline import saved_pipeline
+
         for part in data.components.values():
             if "_name_or_path" in part.config:
                 part.register_to_config(_name_or_path="")
-        super().save(data)
+        super().save(saved_pipeline(data.unet, data.scheduler))
 
     def load(self) -> Any:
         """Read the pipeline, without the library's own progress bar."""
         from diffusers.utils import logging
 
+        from pu_diffusion_pipeline.diffusion.saved_pipeline import as_trained
+
         logging.disable_progress_bar()
-        return super().load()
+        return as_trained(super().load())
 
 
 class ImageSetDataset(PretrainedFolderDataset):

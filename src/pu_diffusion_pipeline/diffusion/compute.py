@@ -61,17 +61,17 @@ def resolve_device(device: str) -> str:
     }
     if device == "auto":
         return next(name for name, is_there in available.items() if is_there)
+    if device not in available:
+        raise InvalidInput(f"device: expected auto, cuda, mps or cpu, got {device!r}")
     if not available[device]:
-        raise InvalidInput(
-            f"compute.device is {device}, but this machine has none; write auto or cpu"
-        )
+        raise InvalidInput(f"device is {device}, but this machine has none; write auto or cpu")
     return device
 
 
 def resolve_precision(precision: str, device: str) -> str:
     """Replace `auto` by bf16 if the hardware has it, else by fp16 on CUDA and fp32 elsewhere."""
     if precision == "fp16" and device == "cpu":
-        raise InvalidInput("compute.precision fp16 needs a GPU; write auto, bf16 or fp32")
+        raise InvalidInput("precision fp16 needs a GPU; write auto, bf16 or fp32")
     if precision != "auto":
         return precision
     if device == "cuda":

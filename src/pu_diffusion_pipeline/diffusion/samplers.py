@@ -76,5 +76,5 @@ def build_sampler(
 ) -> "SchedulerMixin":
     """The diffusers scheduler of a sampler, with the forward process of `noise_scheduler`."""
     if name not in SAMPLERS:
-        raise InvalidInput(f"sampling.sampler must be one of {', '.join(SAMPLERS)}, got {name!r}")
+        raise InvalidInput(f"sampler must be one of {', '.join(SAMPLERS)}, got {name!r}")
     return SAMPLERS[name].build(noise_scheduler.config, sigmas)

@@ -13,7 +13,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pu_diffusion_pipeline.diffusion.methods import METHODS
 from pu_diffusion_pipeline.exports.finished_run import FinishedRun
-from pu_diffusion_pipeline.exports.pipeline import SAMPLER, usual_steps
 from pu_diffusion_pipeline.metrics.registry import METRICS, Metric, Record, value_at
 from pu_diffusion_pipeline.reports.tables import (
     BY_CLASS,
@@ -90,8 +89,6 @@ def render_card(run: FinishedRun, pipeline: str, grid: Grid | None, options: Car
         has_labels=run.metrics is None or has_labels(run.metrics),
         is_estimated=run.metrics is not None and is_estimated(run.metrics),
         options=options,
-        steps=usual_steps(run.noise_scheduler),
-        saved_sampler=SAMPLER,
         beta=_beta(run),
         training=list(_training(run)),
         numbers=None if run.metrics is None else markdown_table(_numbers(run.metrics)),

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from pu_diffusion_pipeline.atomic_write import atomic_write
+from pu_diffusion_pipeline.diffusion.saved_pipeline import saved_pipeline
 from pu_diffusion_pipeline.exports.card import CardOptions, Grid, render_card
 from pu_diffusion_pipeline.exports.finished_run import FinishedRun, JudgedSamples
-from pu_diffusion_pipeline.exports.pipeline import exported_pipeline
 from pu_diffusion_pipeline.reports.figures import mosaic
 
 COLUMNS = 8
@@ -20,7 +20,7 @@ def write_folder(folder: Path, run: FinishedRun, options: CardOptions) -> None:
         run: whose model.
         options: what the card says beside what the run knows.
     """
-    pipeline = exported_pipeline(run.denoiser, run.noise_scheduler)
+    pipeline = saved_pipeline(run.denoiser, run.noise_scheduler)
     grid = None if run.samples is None else Grid.of(run.samples.sensitive)
     with atomic_write(folder) as temporary:
         pipeline.save_pretrained(str(temporary), safe_serialization=True)
