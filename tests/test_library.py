@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
 import textwrap
@@ -16,15 +17,15 @@ from conftest import REPO
 from pu_diffusion_pipeline import (
     LABELED_SENSITIVE,
     UNLABELED,
-    Compute,
+    Model,
     PositiveUnlabeled,
-    SamplingOptions,
     cross_fitted_scores,
     denoising_error,
     estimate_class_prior,
-    sample_images,
+    split_images,
 )
-from pu_diffusion_pipeline.diffusion.noising import build_noise_scheduler
+from pu_diffusion_pipeline.diffusion.saved_pipeline import saved_pipeline
+from pu_diffusion_pipeline.errors import InvalidInput
 from raw_files import tiny_unet
 
 SIZE = 8
@@ -51,25 +52,34 @@ def loss_of(denoiser, images: torch.Tensor, labels: torch.Tensor) -> float:
     return float(PositiveUnlabeled(beta=0.1)(error, labels)[0])
 
 
-def test_readme_shows_the_same_lines():
-    assert example().strip() in (REPO / "README.md").read_text()
+@pytest.mark.parametrize("page", ["README.md", "docs/library.md"])
+def test_pages_show_the_same_lines(page):
+    assert example().strip() in (REPO / page).read_text()
 
 
-def test_the_documented_example_trains(monkeypatch):
+def test_the_code_of_the_page_runs_and_trains(monkeypatch, tmp_path, capsys):
     """Its very lines, on small images with a small denoiser and a larger learning rate."""
+    code = re.findall(r"```python\n(.*?)```", (REPO / "docs/library.md").read_text(), re.DOTALL)
     small = tiny_unet(3, SIZE)
     monkeypatch.setattr(diffusers, "UNet2DModel", lambda **options: small)
+    monkeypatch.chdir(tmp_path)
     unlabeled = torch.cat([some_images(90, -0.5, 0), some_images(10, 0.5, 1)])
-    names = {"unlabeled": unlabeled, "sensitive": some_images(10, 0.5, 2), "num_steps": 60}
-    exec(example().replace("lr=1e-4", "lr=1e-3"), names)
-    images = names["images"]
-    labels = names["labels"]
-    assert labels.tolist() == [UNLABELED] * 100 + [LABELED_SENSITIVE] * 10
+    names = {"unlabeled": unlabeled, "sensitive": some_images(30, 0.5, 2), "num_steps": 60}
+    exec(code[0].replace("lr=1e-4", "lr=1e-3"), names)
+    images, labels = names["images"], names["labels"]
+    assert labels.tolist() == [UNLABELED] * 100 + [LABELED_SENSITIVE] * 30
     assert names["denoiser"] is small
     after = loss_of(small, images, labels)
     monkeypatch.undo()
-    before = loss_of(tiny_unet(3, SIZE), images, labels)
-    assert after < 0.7 * before
+    assert after < 0.7 * loss_of(tiny_unet(3, SIZE), images, labels)
+    monkeypatch.chdir(tmp_path)
+    [folder] = re.findall(r'"(data/06_models/.*)"', "".join(code))
+    saved_pipeline(small, names["noise_scheduler"]).save_pretrained(tmp_path / folder)
+    for lines in code[1:]:
+        exec(lines, names)
+    assert names["prior"].estimate == pytest.approx(0.1, abs=0.05)
+    assert str(names["prior"].estimate) in capsys.readouterr().out
+    assert names["images"].shape == (16, 3, SIZE, SIZE)
 
 
 def test_every_exported_name_is_there_and_no_other():
@@ -104,16 +114,6 @@ def test_importing_the_package_imports_nothing_heavy():
     assert result.stdout.strip() == "[]"
 
 
-def test_images_can_be_sampled_without_any_file():
-    options = SamplingOptions(
-        num_images=2, sampler="ddim", num_steps=2, karras_sigmas=False, guidance=1.0, batch_size=2
-    )
-    scheduler = build_noise_scheduler(50, "linear", "epsilon")
-    images = sample_images(tiny_unet(3, SIZE), scheduler, options, seed=0, compute=Compute("cpu"))
-    assert images.shape == (2, 3, SIZE, SIZE)
-    assert images.dtype == np.uint8
-
-
 def test_the_class_prior_can_be_estimated_from_two_arrays():
     noise = np.random.default_rng(0).integers(0, 100, (260, 1, 8, 8), dtype=np.uint8)
     bright, dark = 120 + noise[:60], noise[60:]
@@ -124,3 +124,63 @@ def test_the_class_prior_can_be_estimated_from_two_arrays():
     prior = estimate_class_prior(scores)
     assert prior.estimate == pytest.approx(20 / 220, abs=0.03)
     assert prior.upper > prior.estimate
+
+
+NUMBERS = np.arange(4)
+PIXELS = np.zeros((4, 1, 8, 8), np.uint8)
+ERRORS = torch.ones(4)
+IMAGES = torch.zeros(4, 1, 8, 8)
+FITS = {"num_folds": 2, "num_components": 2, "num_epochs": 1, "seed": 0}
+
+
+def errors_of(images=IMAGES, noise=IMAGES, timesteps=torch.zeros(4, dtype=torch.int64)):  # noqa: B008
+    return denoising_error(tiny_unet(1, SIZE), diffusers.DDPMScheduler(), images, noise, timesteps)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: PositiveUnlabeled(beta=1.0), "beta must be in [0, 1), got 1.0"),
+        (lambda: PositiveUnlabeled(0.1, correction="abs"), "correction must be one of non_neg"),
+        (
+            lambda: PositiveUnlabeled(0.1)(ERRORS, torch.zeros(4)),
+            "labels: expected int64, got float32",
+        ),
+        (
+            lambda: PositiveUnlabeled(0.1)(ERRORS, torch.zeros(3, dtype=torch.int64)),
+            "(B,) and (B,), got (4,) and (3,)",
+        ),
+        (lambda: errors_of(images=IMAGES[0]), "clean_images: expected (B, C, H, W) float32"),
+        (lambda: errors_of(images=IMAGES.byte()), "clean_images: expected (B, C, H, W) float32"),
+        (lambda: errors_of(noise=IMAGES[:3]), "noise: expected the shape (4, 1, 8, 8), got (3,"),
+        (lambda: errors_of(timesteps=torch.zeros(3)), "timesteps: expected the shape (4,), got"),
+        (
+            lambda: cross_fitted_scores(PIXELS[:0], PIXELS, **FITS),
+            "labeled_sensitive: expected images, (N, C, H, W) uint8, got (0, 1, 8, 8) uint8",
+        ),
+        (lambda: cross_fitted_scores(PIXELS, PIXELS / 2, **FITS), "unlabeled: expected images"),
+        (lambda: cross_fitted_scores(PIXELS, PIXELS, model="x", **FITS), "model must be one of"),
+        (
+            lambda: cross_fitted_scores(PIXELS, PIXELS, model="cnn", encoder="x", **FITS),
+            "encoder does not go with model cnn",
+        ),
+        (
+            lambda: split_images(NUMBERS, NUMBERS > 9, (7,), {}, seed=0),
+            "normal_classes: no image of class [7]",
+        ),
+        (
+            lambda: split_images(NUMBERS, NUMBERS > 9, (0,), {"test": 9}, seed=0),
+            "counts: test asks for 9 images",
+        ),
+        (
+            lambda: Model(tiny_unet(1, SIZE), diffusers.DDPMScheduler()).sample(0),
+            "num_images: expected at least 1, got 0",
+        ),
+    ],
+)
+def test_a_bad_argument_is_named_and_no_key_of_the_parameters_is(call, message):
+    with pytest.raises(InvalidInput) as refused:
+        call()
+    said = str(refused.value)
+    assert message in said
+    assert not re.search(r"data\.|class_prior|sampling\.|compute\.", said)

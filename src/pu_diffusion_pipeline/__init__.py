@@ -27,15 +27,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pu_diffusion_pipeline.diffusion.compute import Compute
+    from pu_diffusion_pipeline.diffusion.model import Model, load
     from pu_diffusion_pipeline.diffusion.noising import denoising_error
     from pu_diffusion_pipeline.diffusion.objectives import (
         PositiveUnlabeled,
         Supervised,
         Unsupervised,
     )
-    from pu_diffusion_pipeline.diffusion.options import SamplingOptions
-    from pu_diffusion_pipeline.diffusion.sampler import sample_images
     from pu_diffusion_pipeline.positive_unlabeled.best_bin import estimate_class_prior
     from pu_diffusion_pipeline.positive_unlabeled.labels import (
         LABELED_NORMAL,
@@ -49,13 +47,12 @@ __version__ = "0.1.0"
 
 # Imported at first use: `import pu_diffusion_pipeline` must not import torch.
 _MODULES = {
-    "Compute": "diffusion.compute",
+    "Model": "diffusion.model",
+    "load": "diffusion.model",
     "denoising_error": "diffusion.noising",
     "PositiveUnlabeled": "diffusion.objectives",
     "Supervised": "diffusion.objectives",
     "Unsupervised": "diffusion.objectives",
-    "SamplingOptions": "diffusion.options",
-    "sample_images": "diffusion.sampler",
     "estimate_class_prior": "positive_unlabeled.best_bin",
     "LABELED_NORMAL": "positive_unlabeled.labels",
     "LABELED_SENSITIVE": "positive_unlabeled.labels",
@@ -68,15 +65,14 @@ __all__ = [
     "LABELED_NORMAL",
     "LABELED_SENSITIVE",
     "UNLABELED",
-    "Compute",
+    "Model",
     "PositiveUnlabeled",
-    "SamplingOptions",
     "Supervised",
     "Unsupervised",
     "cross_fitted_scores",
     "denoising_error",
     "estimate_class_prior",
-    "sample_images",
+    "load",
     "split_images",
 ]
 

@@ -232,7 +232,7 @@ def test_the_judge_gets_every_image_that_is_not_held_out_unless_told_otherwise()
 def test_a_count_above_what_exists_is_refused_naming_the_field(field, most):
     counts = {"unlabeled_normal": 0, "unlabeled_sensitive": 0, "labeled_sensitive": 0}
     split_small(**{**counts, field: most})
-    with pytest.raises(InvalidInput, match=rf"data\.counts\..*{field}.* asks for {most + 1} "):
+    with pytest.raises(InvalidInput, match=rf"counts: .*{field}.* asks for {most + 1} "):
         split_small(**{**counts, field: most + 1})
 
 
@@ -248,7 +248,7 @@ def test_the_sensitive_images_of_u_and_of_s_are_counted_together():
 @pytest.mark.parametrize("field", ["test", "heldout_sensitive"])
 def test_more_test_images_than_the_partition_holds_are_refused(field):
     with pytest.raises(
-        InvalidInput, match=rf"data\.counts\.{field} asks for 21 images.*test partition has 20"
+        InvalidInput, match=rf"counts: {field} asks for 21 images.*test partition has 20"
     ):
         split_small(with_test=True, **{field: 21})
     assert (
@@ -259,7 +259,7 @@ def test_more_test_images_than_the_partition_holds_are_refused(field):
 
 def test_a_test_partition_without_normal_images_is_refused():
     classes, is_test = small_source(with_test=True)
-    with pytest.raises(InvalidInput, match=r"data\.counts\.test asks for 6 images.*has 0"):
+    with pytest.raises(InvalidInput, match=r"counts: test asks for 6 images.*has 0"):
         split_images(classes, is_test & (classes % 2 == 1), (0, 2, 4, 6, 8), COUNTS, seed=0)
 
 
@@ -274,7 +274,7 @@ def test_a_benchmark_without_test_images_is_refused(field):
 
 
 def test_a_normal_class_that_the_source_has_not_is_refused():
-    with pytest.raises(InvalidInput, match=r"data\.normal_classes: no image of class \[10, 12\]"):
+    with pytest.raises(InvalidInput, match=r"normal_classes: no image of class \[10, 12\]"):
         split_images(*small_source(), (0, 10, 12), COUNTS, seed=0)
 
 

@@ -73,12 +73,13 @@ def denoising_error(
         (B,) float32, never negative.
 
     Raises:
-        InvalidInput: unknown error space, reduction or prediction type.
+        InvalidInput: unknown error space, reduction or prediction type, or another shape.
     """
     if error_space not in ("epsilon", "v_prediction"):
         raise InvalidInput(f"error_space must be epsilon or v_prediction, got {error_space!r}")
     if reduction not in ("sum", "mean"):
         raise InvalidInput(f"reduction must be sum or mean, got {reduction!r}")
+    _check_shapes(clean_images, noise, timesteps)
     signal, sigma = signal_and_noise_scale(noise_scheduler, timesteps)
     noisy_images = signal * clean_images + sigma * noise
     given = {} if conditions is None else {"class_labels": conditions}
@@ -87,6 +88,16 @@ def denoising_error(
     prediction_type = noise_scheduler.config.prediction_type
     squared = _difference(predicted, prediction_type, error_space, diffused).square().flatten(1)
     return squared.sum(1) if reduction == "sum" else squared.mean(1)
+
+
+def _check_shapes(clean_images: Tensor, noise: Tensor, timesteps: Tensor) -> None:
+    images, per_image = tuple(clean_images.shape), (len(clean_images),)
+    if len(images) != 4 or not clean_images.is_floating_point():
+        kind = str(clean_images.dtype).split(".")[1]
+        raise InvalidInput(f"clean_images: expected (B, C, H, W) float32, got {images} {kind}")
+    for name, given, expected in (("noise", noise, images), ("timesteps", timesteps, per_image)):
+        if given.shape != expected:
+            raise InvalidInput(f"{name}: expected the shape {expected}, got {tuple(given.shape)}")
 
 
 def _difference(

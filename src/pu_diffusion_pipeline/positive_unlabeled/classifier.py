@@ -182,7 +182,6 @@ def fit_classifier(
         encoder=options.encoder,
         num_components=options.num_components,
         seed=seeds[0],
-        section=SECTION,
     )
     rows = np.concatenate([features(images) for images in sets])
     fits = [

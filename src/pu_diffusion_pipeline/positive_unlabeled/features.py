@@ -43,7 +43,6 @@ def fit_features(
     encoder: str | None,
     num_components: int,
     seed: int,
-    section: str = "class_prior",
 ) -> Features:
     """What a score model reads: principal components of S and U together, or small images.
 
@@ -54,7 +53,6 @@ def fit_features(
             place of pixels.
         num_components: principal components.
         seed: of the components.
-        section: of parameters.yml that names the encoder, for error messages.
 
     Raises:
         InvalidInput: an encoder for a model that reads images, no such encoder, features that are
@@ -62,12 +60,10 @@ def fit_features(
     """
     kind = SCORE_MODELS[model]
     if kind.reads_images and encoder is not None:
-        raise InvalidInput(
-            f"{section}.encoder does not go with {section}.model {model}, which reads images"
-        )
+        raise InvalidInput(f"encoder does not go with model {model}, which reads images")
     if kind.reads_images:
         return SmallImages()
-    encode = load_encoder(encoder, section) if encoder else pixel_encode
+    encode = load_encoder(encoder) if encoder else pixel_encode
     return _fit_components(sets, num_components, kind.whitened, seed, encode)
 
 
@@ -142,7 +138,7 @@ def small_side(image_size: int) -> int:
     return image_size // max(1, -(-image_size // MAX_SIDE))
 
 
-def load_encoder(path: str, section: str) -> Encode:
+def load_encoder(path: str) -> Encode:
     """Images to (n, 512) float32, features of the encoder in a file.
 
     Raises:
@@ -159,7 +155,7 @@ def load_encoder(path: str, section: str) -> Encode:
     from pu_diffusion_pipeline.images.transforms import to_unit
 
     encoder = ResNet34()
-    load_imagenet_weights(encoder, path, f"{section}.encoder", "set it to null")
+    load_imagenet_weights(encoder, path, "encoder", "leave it out")
     encoder.eval()
 
     @torch.inference_mode()
@@ -167,9 +163,7 @@ def load_encoder(path: str, section: str) -> Encode:
         batches = to_unit(torch.from_numpy(images)).split(ENCODED)
         encoded = torch.cat([encoder(resized(rows, IMAGENET_SIZE)) for rows in batches])
         if not torch.isfinite(encoded).all():
-            raise InvalidInput(
-                f"{section}.encoder: expected finite features, got some that are not"
-            )
+            raise InvalidInput("encoder: expected finite features, got some that are not")
         return encoded.numpy()
 
     return features

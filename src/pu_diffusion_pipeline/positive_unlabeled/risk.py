@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.positive_unlabeled.labels import (
     LABELED_NORMAL,
     LABELED_SENSITIVE,
@@ -58,7 +59,17 @@ def empirical_risks(denoising_error: Tensor, labels: Tensor) -> Risks:
     Args:
         denoising_error: (B,) float32, >= 0.
         labels: (B,) int64, the set each image comes from (`labels.SETS`).
+
+    Raises:
+        InvalidInput: another shape or type.
     """
+    if denoising_error.ndim != 1 or labels.shape != denoising_error.shape:
+        raise InvalidInput(
+            "denoising_error and labels: expected one number for each image, (B,) and (B,), got "
+            f"{tuple(denoising_error.shape)} and {tuple(labels.shape)}"
+        )
+    if labels.dtype != torch.int64:
+        raise InvalidInput(f"labels: expected int64, got {str(labels.dtype).split('.')[1]}")
     in_sensitive = labels == LABELED_SENSITIVE
     in_unlabeled = labels == UNLABELED
     return Risks(

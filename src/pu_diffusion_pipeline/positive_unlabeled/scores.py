@@ -61,13 +61,23 @@ def cross_fitted_scores(
             place of pixels.
 
     Raises:
-        InvalidInput: unknown model, no such encoder, features that are not finite.
+        InvalidInput: no images, or another shape or type; unknown model, no such encoder, features
+            that are not finite.
     """
+    _check_images("labeled_sensitive", labeled_sensitive)
+    _check_images("unlabeled", unlabeled)
     sets = (labeled_sensitive, unlabeled)
     model = resolve_model(model, len(labeled_sensitive) + len(unlabeled))
     features = fit_features(sets, model, encoder=encoder, num_components=num_components, seed=seed)
     rows = np.concatenate([features(images) for images in sets])
     return cross_fit(rows, len(labeled_sensitive), model, num_folds, num_epochs, seed).scores
+
+
+def _check_images(name: str, images: np.ndarray) -> None:
+    if images.ndim != 4 or images.dtype != np.uint8 or not len(images):
+        raise InvalidInput(
+            f"{name}: expected images, (N, C, H, W) uint8, got {images.shape} {images.dtype}"
+        )
 
 
 def cross_fit(

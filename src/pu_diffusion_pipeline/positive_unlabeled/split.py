@@ -85,31 +85,29 @@ def split_images(
         judge = np.flatnonzero(~is_test)
     else:
         rng = numpy_generator(FIXED, "judge")
-        judge = _draw(rng, trainable, counts["judge"], "data.counts.judge")
+        judge = _draw(rng, trainable, counts["judge"], "judge")
     return Split(unlabeled, labeled, labeled_normal, test, heldout, judge)
 
 
 def _check_normal_classes(classes: np.ndarray, normal_classes: tuple[int, ...]) -> None:
     missing = set(normal_classes) - set(np.unique(classes).tolist())
     if missing:
-        raise InvalidInput(
-            f"data.normal_classes: no image of class {sorted(missing)} in this source"
-        )
+        raise InvalidInput(f"normal_classes: no image of class {sorted(missing)} in this source")
 
 
 def _held_out(
     is_test: np.ndarray, kind: np.ndarray, counts: Mapping[str, int | None], group: str
 ) -> np.ndarray:
     count = counts[group] or 0
-    name = f"data.counts.{group}"
     if is_test.any():
         available = np.flatnonzero(is_test & kind)
         if count > len(available):
             raise InvalidInput(
-                f"{name} asks for {count} images, but the test partition has {len(available)}"
+                f"counts: {group} asks for {count} images, but the test partition has "
+                f"{len(available)}"
             )
         return available[:count]
-    return _draw(numpy_generator(FIXED, name), kind, count, name)
+    return _draw(numpy_generator(FIXED, f"data.counts.{group}"), kind, count, group)
 
 
 def _draw_two(
@@ -123,7 +121,7 @@ def _draw_two(
     size = counts[first] or 0
     total = size + (counts[second] or 0)
     names = " + ".join(name for name in (first, second) if counts[name])
-    drawn = _draw(rng, allowed, total, f"data.counts.{names}")
+    drawn = _draw(rng, allowed, total, names)
     return drawn[:size], drawn[size:]
 
 
@@ -134,6 +132,6 @@ def _draw(
     count = len(available) if count is None else count
     if count > len(available):
         raise InvalidInput(
-            f"{name} asks for {count} images, but only {len(available)} are left for it"
+            f"counts: {name} asks for {count} images, but only {len(available)} are left for it"
         )
     return rng.permutation(available)[:count]
