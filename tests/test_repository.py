@@ -13,7 +13,12 @@ import yaml
 import pu_diffusion_pipeline as library
 from conftest import REPO
 from pu_diffusion_pipeline import __version__
+from pu_diffusion_pipeline.diffusion.methods import METHODS
 from pu_diffusion_pipeline.diffusion.options import SamplingOptions
+from pu_diffusion_pipeline.diffusion.samplers import SAMPLERS
+from pu_diffusion_pipeline.images.sources import SOURCES
+from pu_diffusion_pipeline.metrics.registry import METRICS
+from pu_diffusion_pipeline.positive_unlabeled.estimators import ESTIMATORS
 from pu_diffusion_pipeline.training.options import TrainingOptions
 
 if sys.version_info >= (3, 11):
@@ -228,6 +233,12 @@ def test_the_parameter_reference_names_every_parameter_with_its_comment():
     assert said["training.micro_batches"].startswith("parts in which a batch is computed")
     assert said["seed"].startswith("of the split into U and S")
     assert len(said) > 80
+
+
+def test_the_page_for_extenders_names_every_registered_thing():
+    page = runpy.run_path(str(REPO / "docs/site/build.py"))["extending_page"]()
+    for registry in (METHODS, SAMPLERS, METRICS, ESTIMATORS, SOURCES):
+        assert [name for name in registry if f"`{name}`" not in page] == []
 
 
 def test_the_library_page_has_every_exported_name():

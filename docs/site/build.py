@@ -10,7 +10,9 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import yaml
 from sphinx.cmd.build import main as sphinx_build
@@ -25,6 +27,20 @@ PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "CITATIO
 LINK = re.compile(r"\]\(\s*([^)\s#]+)")
 WHOLE_LINK = re.compile(r"\[([^\]]*)\]\(([^)\s#]+)\)")
 COMMENT = re.compile(r"^( *)([a-z_]+):.*?(?:  |\} )# (.*)$")
+REGISTRIES = {
+    "diffusion.methods.METHODS": "methods: what each trains on and draws from",
+    "diffusion.samplers.SAMPLERS": "samplers",
+    "metrics.registry.METRICS": "metrics: where a value stands and how tables show it",
+    "positive_unlabeled.estimators.ESTIMATORS": "estimators of beta",
+    "images.sources.SOURCES": "sources of images",
+}
+MODULES = (
+    "positive_unlabeled.risk",
+    "positive_unlabeled.estimators",
+    "positive_unlabeled.class_prior",
+    "diffusion.noising",
+    "diffusion.interfaces",
+)
 GOES_ON = re.compile(r"^ {20,}# (.*)$")
 
 
@@ -32,7 +48,7 @@ def copy_pages(target: Path) -> None:
     """The pages and what they link to, in their folders."""
     for name in PAGES:
         shutil.copy(REPO / name, target / name)
-    for folder in ("docs", "notebooks"):
+    for folder in ("docs", "examples", "notebooks"):
         shutil.copytree(REPO / folder, target / folder, ignore=shutil.ignore_patterns("site"))
     for name in ("conf.py", "index.md"):
         shutil.copy(SITE / name, target / name)
@@ -130,10 +146,9 @@ def _spelled(annotation: object) -> str:
 def library_page() -> str:
     """The names that the package exports, from their docstrings."""
     lines = [
-        "# Library",
+        "# Names of the library",
         "",
-        "`import pu_diffusion_pipeline as pu` gives these names. Nothing of Kedro or YAML is "
-        "needed; torch is imported at their first use.",
+        "[How to use them](library.md). torch is imported at their first use.",
         "",
     ]
     for name in library.__all__:
@@ -141,12 +156,40 @@ def library_page() -> str:
         if isinstance(thing, int):
             lines += [f"## {name}", "", f"`pu.{name}` is {thing}: a label of an image's set.", ""]
             continue
-        kind = "autoclass" if inspect.isclass(thing) else "autofunction"
-        is_plain = kind == "autoclass" and not issubclass(thing, tuple)
-        options = ["   :members:", "   :special-members: __call__"] if is_plain else []
-        where = f"{thing.__module__}.{thing.__qualname__}"
-        directive = ["```{eval-rst}", f".. {kind}:: {where}", *options, "```"]
-        lines += [f"## {name}", "", *directive, ""]
+        lines += [f"## {name}", "", *_documented(thing), ""]
+    return "\n".join(lines)
+
+
+def _documented(thing: Any) -> list[str]:
+    """The directive that shows a class or function with its documentation and a link to it."""
+    kind = "autoclass" if inspect.isclass(thing) else "autofunction"
+    is_plain = kind == "autoclass" and not issubclass(thing, tuple)
+    options = ["   :members:", "   :special-members: __call__"] if is_plain else []
+    where = f"{thing.__module__}.{thing.__qualname__}"
+    return ["```{eval-rst}", f".. {kind}:: {where}", *options, "```"]
+
+
+def extending_page() -> str:
+    """The registries, and the modules that whoever extends them reads."""
+    lines = [
+        "# Where to extend it",
+        "",
+        "A registry maps the names that parameters take to what they stand for. "
+        "[CONTRIBUTING](../CONTRIBUTING.md) has a recipe for each. Papers are named beside the "
+        "code, and the links *source* show it.",
+        "",
+    ]
+    for place, about in REGISTRIES.items():
+        module, _, name = place.rpartition(".")
+        registry = getattr(import_module(f"{library.__name__}.{module}"), name)
+        known = ", ".join(f"`{one}`" for one in registry)
+        entry = type(next(iter(registry.values())))
+        lines += [f"## {name}", "", f"`{library.__name__}.{place}`: {about}. {known}", ""]
+        if entry.__module__.startswith(library.__name__):
+            lines += [*_documented(entry), ""]
+    for module in MODULES:
+        shown = ["```{eval-rst}", f".. automodule:: {library.__name__}.{module}", "   :members:"]
+        lines += [f"## {module}", "", *shown, "```", ""]
     return "\n".join(lines)
 
 
@@ -158,7 +201,8 @@ def build(folder: Path) -> int:
     source.mkdir(parents=True)
     copy_pages(source)
     (source / "docs/parameters.md").write_text(parameters_page())
-    (source / "docs/library.md").write_text(library_page())
+    (source / "docs/api.md").write_text(library_page())
+    (source / "docs/extending.md").write_text(extending_page())
     return sphinx_build(["-q", "-W", "--keep-going", "-b", "html", str(source), str(folder)])
 
 
