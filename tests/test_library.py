@@ -133,7 +133,10 @@ IMAGES = torch.zeros(4, 1, 8, 8)
 FITS = {"num_folds": 2, "num_components": 2, "num_epochs": 1, "seed": 0}
 
 
-def errors_of(images=IMAGES, noise=IMAGES, timesteps=torch.zeros(4, dtype=torch.int64)):  # noqa: B008
+TIMES = torch.zeros(4, dtype=torch.int64)
+
+
+def errors_of(images=IMAGES, noise=IMAGES, timesteps=TIMES):
     return denoising_error(tiny_unet(1, SIZE), diffusers.DDPMScheduler(), images, noise, timesteps)
 
 
