@@ -20,6 +20,7 @@ from kedro.framework.startup import bootstrap_project
 from pu_diffusion_pipeline.config_loader import open_loader
 from pu_diffusion_pipeline.diffusion.compute import autocast, resolve_precision
 from pu_diffusion_pipeline.images.transforms import to_uint8
+from pu_diffusion_pipeline.diffusion.saved_pipeline import as_trained
 from pu_diffusion_pipeline.metrics.fidelity import features_of, frechet_distance
 from pu_diffusion_pipeline.metrics.judge import judged_normal, predicted_classes
 from pu_diffusion_pipeline.seeding import derive_seed
@@ -103,7 +104,7 @@ def main() -> None:
         catalog = session.load_context().catalog
         judge, reference = catalog.load("judge"), catalog.load("reference_features")
     evaluation = open_loader(PROJECT / "conf", None, {}).final_parameters().evaluation
-    model = diffusers.DDPMPipeline.from_pretrained(given.model)
+    model = as_trained(diffusers.DDPMPipeline.from_pretrained(given.model))
     for name, steps in (one.rsplit(":", 1) for one in given.samplers):
         begun = time.perf_counter()
         images = drawn(name, int(steps), model, given.images)
