@@ -19,8 +19,8 @@ from kedro.framework.startup import bootstrap_project
 
 from pu_diffusion_pipeline.config_loader import open_loader
 from pu_diffusion_pipeline.diffusion.compute import autocast, resolve_precision
-from pu_diffusion_pipeline.images.transforms import to_uint8
 from pu_diffusion_pipeline.diffusion.saved_pipeline import as_trained
+from pu_diffusion_pipeline.images.transforms import to_uint8
 from pu_diffusion_pipeline.metrics.fidelity import features_of, frechet_distance
 from pu_diffusion_pipeline.metrics.judge import judged_normal, predicted_classes
 from pu_diffusion_pipeline.seeding import derive_seed

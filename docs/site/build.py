@@ -188,7 +188,12 @@ def extending_page() -> str:
         if entry.__module__.startswith(library.__name__):
             lines += [*_documented(entry), ""]
     for module in MODULES:
-        shown = ["```{eval-rst}", f".. automodule:: {library.__name__}.{module}", "   :members:"]
+        shown = [
+            "```{eval-rst}",
+            f".. automodule:: {library.__name__}.{module}",
+            "   :members:",
+            "   :no-index:",
+        ]
         lines += [f"## {module}", "", *shown, "```", ""]
     return "\n".join(lines)
 

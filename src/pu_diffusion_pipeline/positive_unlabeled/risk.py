@@ -127,7 +127,7 @@ def unbiased(risks: Risks, beta: float) -> Tensor:
 
 
 def absolute(risks: Risks, beta: float) -> Tensor:
-    """beta R_S+ + |R_U- - beta R_S-|."""
+    """beta R_S+ plus the absolute value of R_U- - beta R_S-."""
     return beta * risks.sensitive_positive + normal_risk(risks, beta).abs()
 
 
