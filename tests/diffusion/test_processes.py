@@ -6,14 +6,23 @@ import signal
 import subprocess
 import sys
 from contextlib import closing
+from functools import partial
 
 import psutil
 import pytest
 import torch
 
+from pu_diffusion_pipeline.diffusion import processes
 from pu_diffusion_pipeline.diffusion.processes import in_processes, threads_of_each
 from pu_diffusion_pipeline.errors import InvalidInput, ProcessFailed
-from work_in_parts import PARTS, count, hang_or_be_killed, hang_or_fail, numbers_forever
+from work_in_parts import (
+    PARTS,
+    count,
+    die_at_once,
+    hang_or_be_killed,
+    hang_or_fail,
+    numbers_forever,
+)
 
 
 @pytest.fixture
@@ -51,6 +60,17 @@ def test_one_process_that_fails_stops_all_with_one_message(work, error, message,
         assert "hang_or_fail" in str(told.value.__cause__), "the traceback of the process"
 
 
+@pytest.mark.parametrize("num_bytes", [1, 10_000_000])
+def test_a_process_that_dies_while_it_starts_is_told_whatever_it_would_have_been_sent(
+    num_bytes, monkeypatch
+):
+    monkeypatch.setattr(processes, "_run", die_at_once)
+    work = partial(count, bytes(num_bytes))
+    with pytest.raises(ProcessFailed, match=r"Process . of 2 ended with code 3"):
+        list(in_processes(work, PARTS, "cpu"))
+    assert multiprocessing.active_children() == []
+
+
 def test_who_stops_listening_stops_the_processes():
     with closing(in_processes(numbers_forever, PARTS, "cpu")) as found:
         process = psutil.Process(next(found))
@@ -60,6 +80,7 @@ def test_who_stops_listening_stops_the_processes():
 
 SCRIPT = """
 from work_in_parts import PARTS, numbers_forever
+from pu_diffusion_pipeline.diffusion import processes
 from pu_diffusion_pipeline.diffusion.processes import in_processes
 if __name__ == "__main__":
     for number in in_processes(numbers_forever, PARTS, "cpu"):
@@ -77,7 +98,7 @@ def test_processes_end_with_the_one_that_started_them(tmp_path, with_what):
         seen: set[int] = set()
         while len(seen) < len(PARTS):
             seen.add(int(parent.stdout.readline()))
-        processes = [psutil.Process(number) for number in seen]
+        started = [psutil.Process(number) for number in seen]
         parent.send_signal(with_what)
-    _, left = psutil.wait_procs(processes, timeout=10)
+    _, left = psutil.wait_procs(started, timeout=10)
     assert left == []

@@ -82,34 +82,51 @@ def in_processes(
         ProcessFailed: a process has ended early.
         Exception: what `work` has raised.
     """
-    context = multiprocessing.get_context("spawn")
     pickled = _pickled(work)
     processes: dict[Connection, SpawnProcess] = {}
     try:
-        for rank, part in enumerate(parts):
-            reader, writer = context.Pipe(duplex=False)
-            arguments = (writer, pickled, part, threads_of_each(len(parts)), device, rank)
-            process = context.Process(target=_run, args=arguments, name=str(rank), daemon=True)
-            processes[reader] = process
-            with _interrupts_held_back():
-                process.start()
-            writer.close()  # so that the pipe ends when the process does
+        for rank in range(len(parts)):
+            connection, process = _started(rank, threads_of_each(len(parts)), device)
+            processes[connection] = process
+        for (connection, process), part in zip(processes.items(), parts, strict=True):
+            try:
+                connection.send_bytes(pickled)
+                connection.send(part)
+            except OSError:
+                _check_end(process, len(parts))
         yield from _received(processes)
     finally:
         for process in processes.values():
-            _stop(process)
+            process.kill()
+            process.join()
+
+
+def _started(rank: int, num_threads: int, device: str) -> tuple[Connection, SpawnProcess]:
+    """A process that waits at the connection for its work.
+
+    The work is no argument of it: `start` would never return if the process died before it had read
+    more than a pipe holds.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    arguments = (theirs, rank, num_threads, device)
+    process = context.Process(target=_run, args=arguments, name=str(rank), daemon=True)
+    with _interrupts_held_back():
+        process.start()
+    theirs.close()  # so that the connection ends when the process does
+    return ours, process
 
 
 def _received(processes: dict[Connection, SpawnProcess]) -> Iterator[Item]:
     running = set(processes)
     while running:
-        for reader in wait(list(running)):
-            assert isinstance(reader, Connection)
+        for connection in wait(list(running)):
+            assert isinstance(connection, Connection)
             try:
-                item = reader.recv()
+                item = connection.recv()
             except (EOFError, OSError):  # OSError: in the middle of an item
-                running.remove(reader)
-                _check_end(processes[reader], len(processes))
+                running.remove(connection)
+                _check_end(processes[connection], len(processes))
                 continue
             if isinstance(item, _Failure):
                 raise item.error from RuntimeError(item.trace)
@@ -124,12 +141,6 @@ def _check_end(process: SpawnProcess, count: int) -> None:
             "stopped. If memory ran out, use fewer processes or smaller batches. Run the same "
             "command again."
         )
-
-
-def _stop(process: SpawnProcess) -> None:
-    if process.pid is not None:  # it was started
-        process.kill()
-        process.join()
 
 
 def _pickled(work: object) -> bytes:
@@ -170,16 +181,15 @@ def _interrupts_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _run(
-    connection: Connection, pickled: bytes, part: object, num_threads: int, device: str, rank: int
-) -> None:
+def _run(connection: Connection, rank: int, num_threads: int, device: str) -> None:
     """The main function of a process."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(num_threads)
     if device == "cuda":
         torch.cuda.set_device(rank)
     try:
-        for item in pickle.loads(pickled)(part):  # noqa: S301 (our own pickle)
+        work = pickle.loads(connection.recv_bytes())  # noqa: S301 (our own pickle)
+        for item in work(connection.recv()):
             connection.send(item)
     except Exception as error:
         connection.send(_Failure(error, traceback.format_exc()))
