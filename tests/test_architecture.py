@@ -12,8 +12,12 @@ PACKAGE = REPO / "src/pu_diffusion_pipeline"
 # Upper layers may import lower ones only; modules of one layer in a tuple may import each other.
 LAYERS = [
     # the package exports names of the library
-    ("cli", "cli_exports", "cli_own_images", "cli_results", "__main__", "__init__"),
+    (
+        *("cli", "cli_exports", "cli_own_images", "cli_results", "cli_sweep"),
+        *("__main__", "__init__"),
+    ),
     ("reproduction", "exports", "own_images", "results"),
+    ("sweeps",),
     ("command_line", "failures"),
     ("settings", "hooks", "terminal", "tracking", "session", "pipeline_registry"),
     ("config_loader", "catalog_entries"),
@@ -32,7 +36,7 @@ ONLY_IN = {
     "kedro": (
         *("pipeline_registry", "settings", "hooks", "terminal", "session", "failures"),
         *("tracking", "__main__"),
-        *("cli", "cli_exports", "cli_own_images", "cli_results"),
+        *("cli", "cli_exports", "cli_own_images", "cli_results", "cli_sweep"),
         *("config_loader", "pipelines", "datasets"),
     ),
     "diffusers": ("diffusion", "training", "datasets", "pipelines", "exports"),

@@ -18,6 +18,7 @@ from kedro.framework.cli.project import run as kedro_run
 from pu_diffusion_pipeline.cli_exports import export, sample_images
 from pu_diffusion_pipeline.cli_own_images import add_images
 from pu_diffusion_pipeline.cli_results import results
+from pu_diffusion_pipeline.cli_sweep import asking, sweep
 from pu_diffusion_pipeline.command_line import Command, parse_option, parse_params
 from pu_diffusion_pipeline.experiment.configuration_files import read_mapping
 
@@ -135,8 +136,11 @@ run = Command(
 @click.option("--betas", default="", help="Figure 4: such as 0,0.05,0.1.")
 @click.option("--small", is_flag=True, help="Benchmarks with the small denoiser: minutes on a CPU.")
 @click.option("--params", default="", callback=parse_option, help="As for `kedro run`; each run's.")
+@click.option("--workers", type=int, help="Runs at once. Default: 1, or one a GPU.")
 @click.option("--yes", is_flag=True, help="Do not ask before running.")
-def reproduce(target: str, params: dict[str, Any], yes: bool, **options: Any) -> None:
+def reproduce(
+    target: str, params: dict[str, Any], workers: int | None, yes: bool, **options: Any
+) -> None:
     """Make the missing runs of a table or figure of the paper, or of the frontier, and render it.
 
     TARGET is one of table2, table3, table4, table5, figure1, figure2, figure3, figure4,
@@ -146,17 +150,15 @@ def reproduce(target: str, params: dict[str, Any], yes: bool, **options: Any) ->
 
     from pu_diffusion_pipeline.reproduction.arguments import parse_request
     from pu_diffusion_pipeline.reproduction.command import reproduce_target
+    from pu_diffusion_pipeline.sweeps.command import How, Talk
 
     project = find_kedro_project(Path.cwd()) or Path.cwd()
     conf = project / "conf"
-    reproduce_target(
-        parse_request(target, parameters=params, conf=conf, **options),
-        project=project,
-        confirm=(lambda text: None) if yes else (lambda text: click.confirm(text, abort=True)),
-        say=click.echo,
-    )
+    target_request = parse_request(target, parameters=params, conf=conf, **options)
+    talk = Talk(click.echo, asking(yes=yes))
+    reproduce_target(target_request, project, How(workers=workers), talk)
 
 
 cli = click.Group("pu_diffusion_pipeline")
-for command in (run, reproduce, add_images, export, sample_images, results):
+for command in (run, sweep, reproduce, add_images, export, sample_images, results):
     cli.add_command(command)

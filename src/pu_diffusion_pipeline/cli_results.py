@@ -52,7 +52,7 @@ def results(
     if ctx.invoked_subcommand is not None:
         ctx.obj = folder
         return
-    from pu_diffusion_pipeline.reproduction.arguments import parse_seeds
+    from pu_diffusion_pipeline.sweeps.arguments import parse_seeds
     from pu_diffusion_pipeline.results.choosing import Wanted
     from pu_diffusion_pipeline.results.command import show_results
 

@@ -152,6 +152,17 @@ class ProjectConfigLoader(OmegaConfigLoader):
             self._configured = plain.final_parameters()
         return self._configured
 
+    def with_parameters(self, parameters: Mapping[str, Any]) -> "ProjectConfigLoader":
+        """The loader of the same files with other run-time overrides.
+
+        What does not depend on them is read once: a sweep asks for many.
+        """
+        other = open_loader(Path(self.conf_source), self.env, parameters)
+        other._checked = self._checked
+        other._catalog = self._raw_catalog()
+        other._configured = self.configured_parameters()
+        return other
+
     def _read_parameters(self) -> dict[str, object]:
         """The merged parameters, with the shared files that the benchmark includes."""
         with self._merging("parameters"):

@@ -131,6 +131,7 @@ def _pipelines(form: Form) -> dict[str, Pipeline]:
         "summarize": _report(reporting.create_summary_pipeline()),
         "figure1": _report(reporting.create_figure1_pipeline(form.is_blind)),
         "figure4": _report(reporting.create_figure4_pipeline(form.is_blind)),
+        "methods": parts.methods(),
         "frontier": parts.frontier(),
         "frontier_figure": _report(reporting.create_frontier_pipeline(form.is_blind)),
         "recommended": parts.everything(RECOMMENDED),
@@ -182,12 +183,25 @@ class _Parts:
             if not self.form.is_blind
             or not (METHODS[name].is_reference or "sensitivity" in METHODS[name].sections)
         ]
+        rest = [] if self.form.is_blind else [self.opinion[name] for name in methods]
+        gathered = _report(reporting.create_frontier_pipeline(self.form.is_blind, after=methods))
+        return self.with_what_it_needs(_sum([self.measured(methods), *rest, gathered]))
+
+    def methods(self) -> Pipeline:
+        """Every method to its metrics: the graph that a sweep takes its parts from."""
+        methods = [
+            name
+            for name, method in METHODS.items()
+            if not (self.form.is_blind and method.is_reference)
+        ]
+        return self.with_what_it_needs(self.measured(methods))
+
+    def measured(self, methods: Iterable[str]) -> Pipeline:
+        """The judge, and the methods with the models they draw from; not what these need."""
+        methods = list(methods)
         trained = [self.train[name] for name in models_of(methods)]
         rest = [self.sample[name] + self.evaluate[name] for name in methods]
-        if not self.form.is_blind:
-            rest += [self.opinion[name] for name in methods]
-        gathered = _report(reporting.create_frontier_pipeline(self.form.is_blind, after=methods))
-        return self.with_what_it_needs(_sum([self.judge, *trained, *rest, gathered]))
+        return _sum([self.judge, *trained, *rest])
 
     def with_what_it_needs(self, pipeline: Pipeline) -> Pipeline:
         sources = self.with_oracle + self.sensitivity + self.cleaning

@@ -6,6 +6,7 @@ from typing import Any
 from kedro.framework.context import KedroContext
 from kedro.framework.project import pipelines
 from kedro.framework.session import KedroSession
+from kedro.pipeline import Pipeline
 from kedro.runner import AbstractRunner, SequentialRunner
 
 from pu_diffusion_pipeline.config_loader import ProjectConfigLoader
@@ -75,6 +76,14 @@ def variants(names: Iterable[str], parameters: Parameters) -> list[str]:
     if not parameters.data.has_truth:
         _refuse_truth([name for name in chosen if name in known])
     return chosen
+
+
+def pipelines_for(names: Iterable[str], parameters: Parameters) -> dict[str, Pipeline]:
+    """Name to the pipeline that `kedro run` would take; arguments and errors as `variants`."""
+    names = list(names)
+    return {
+        name: pipelines[form] for name, form in zip(names, variants(names, parameters), strict=True)
+    }
 
 
 def _refuse_truth(names: Iterable[str]) -> None:

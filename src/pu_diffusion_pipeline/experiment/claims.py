@@ -96,6 +96,11 @@ def remember(claim: Path, artifact: Path) -> None:
     _write(claim, Recorded(**{**recorded, "digests": dict(sorted(digests.items()))}))
 
 
+def is_finished(claim: Path, artifact: Path) -> bool:
+    """Whether an artifact is there and was saved to its end; arguments as for `forget`."""
+    return artifact.exists() and claim.is_file() and artifact.name in _read(claim)["digests"]
+
+
 def refuse_changed(claim: Path, artifact: Path, way_out: str) -> None:
     """Refuse to read an artifact that is not what was saved there.
 

@@ -22,7 +22,7 @@ from pu_diffusion_pipeline.own_images.settings import (
 )
 from pu_diffusion_pipeline.positive_unlabeled.best_bin import FEWEST
 from pu_diffusion_pipeline.reports.data_report import FolderFacts, folder_lines
-from pu_diffusion_pipeline.reproduction.timing import step_of_a_run
+from pu_diffusion_pipeline.sweeps.timing import step_of_a_run
 
 
 def add_images(asked: Asked, project: Path, dry_run: bool, say: Callable[[str], object]) -> None:

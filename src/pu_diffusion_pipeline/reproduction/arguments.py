@@ -1,21 +1,20 @@
-"""What `kedro reproduce` was asked for."""
+"""What `kedro reproduce` was asked for, and the sweep that makes it."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
-from pu_diffusion_pipeline.config_loader import open_loader
+from pu_diffusion_pipeline.config_loader import benchmarks as benchmarks_in
+from pu_diffusion_pipeline.diffusion.methods import FRONTIER
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.experiment.commands import DEFAULT_BENCHMARK
 from pu_diffusion_pipeline.images.options import FOLDER
+from pu_diffusion_pipeline.sweeps import arguments as sweeps
+from pu_diffusion_pipeline.sweeps.arguments import parse_seeds, refuse_repeats
+from pu_diffusion_pipeline.sweeps.runs import configuration
 
 TABLES = ("table2", "table3", "table4", "table5")
 TARGETS = (*TABLES, "figure1", "figure2", "figure3", "figure4", "frontier")
-SEEDS = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
-MOST_SEEDS = 1000
-Value = TypeVar("Value")
 BETAS = (0.0, 0.05, 0.0909, 0.15, 0.2, 0.3)  # of Figure 4
 DEFAULT_ROWS = {
     "figure1": ("mnist_even",),
@@ -23,6 +22,11 @@ DEFAULT_ROWS = {
     "figure3": ("celeba_male_finetune",),
     "figure4": ("cifar10_vehicles", "cifar10_animals"),
     "frontier": ("mnist_even", "mnist_odd"),
+}
+METHODS_OF = {  # other targets: the paper's three, and the model that fine-tuning starts from
+    "figure1": ("unsupervised", "pu"),
+    "figure4": ("unsupervised", "pu"),
+    "frontier": FRONTIER,
 }
 
 
@@ -43,6 +47,17 @@ class Request:
     seeds: Sequence[int]
     betas: Sequence[float]
     parameters: Mapping[str, object]
+
+    @property
+    def sweep(self) -> sweeps.Request:
+        """The runs that the target needs."""
+        return sweeps.Request(
+            benchmarks=tuple(self.benchmarks),
+            methods=METHODS_OF.get(self.target),
+            seeds=tuple(self.seeds),
+            betas=tuple(self.betas) if self.target == "figure4" else (),
+            params=self.parameters,
+        )
 
 
 def parse_request(
@@ -88,8 +103,7 @@ def parse_request(
 
 def _refuse_unfit(target: str, benchmark: str, conf: Path) -> None:
     """The paper's tables need labels and counts, and the frontier unconditional models."""
-    env = None if benchmark == DEFAULT_BENCHMARK else benchmark
-    data = open_loader(conf, env, {}).final_parameters().data
+    data = configuration(conf.parent, benchmark, {}).final_parameters().data
     if data.source == FOLDER:
         rest = "frontier" if target == "frontier" else "summarize"
         raise InvalidInput(
@@ -100,24 +114,6 @@ def _refuse_unfit(target: str, benchmark: str, conf: Path) -> None:
         raise InvalidInput(
             f"--rows: {benchmark} is conditional; the frontier needs null in data.num_conditions"
         )
-
-
-def parse_seeds(text: str) -> list[int]:
-    """`0-4` or `0,2,5-7` to a list of seeds.
-
-    Raises:
-        InvalidInput: it cannot be read.
-    """
-    seeds: list[int] = []
-    for part in text.split(","):
-        found = SEEDS.fullmatch(part.strip())
-        first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
-        if last < first:
-            raise InvalidInput(f"--seeds: expected such as 0-4 or 0,2,5, got {text!r}")
-        seeds += range(first, min(last, first + MOST_SEEDS) + 1)
-    if len(seeds) > MOST_SEEDS:
-        raise InvalidInput(f"--seeds: expected at most {MOST_SEEDS} of them, got {text!r}")
-    return _without_repeats("--seeds", seeds, text)
 
 
 def parse_betas(text: str) -> list[float]:
@@ -134,13 +130,8 @@ def parse_betas(text: str) -> list[float]:
         betas = [-1.0]
     if not all(0 <= beta < 1 for beta in betas):
         raise InvalidInput(f"--betas: expected numbers in [0, 1) separated by commas, got {text!r}")
-    return _without_repeats("--betas", betas, text)
-
-
-def _without_repeats(option: str, values: list[Value], text: str) -> list[Value]:
-    if len(set(values)) != len(values):
-        raise InvalidInput(f"{option}: expected none twice, got {text!r}")
-    return values
+    refuse_repeats("--betas", betas)
+    return betas
 
 
 def benchmarks_of(target: str, rows: Sequence[str], small: bool, conf: Path) -> list[str]:
@@ -156,8 +147,7 @@ def benchmarks_of(target: str, rows: Sequence[str], small: bool, conf: Path) -> 
         InvalidInput: a row is unknown, or there twice.
     """
     rows = rows or _default_rows(target)
-    known = {path.parent.name for path in conf.glob("*/parameters.yml")} - {"base"}
-    known |= {DEFAULT_BENCHMARK}
+    known = {*benchmarks_in(conf), DEFAULT_BENCHMARK}
     names = [f"{row}_small" if small else row for row in rows]
     for row, name in zip(rows, names, strict=True):
         if name not in known:
@@ -166,7 +156,8 @@ def benchmarks_of(target: str, rows: Sequence[str], small: bool, conf: Path) -> 
                 f"--rows: no benchmark {missing} for row {row!r}; "
                 f"there are {', '.join(sorted(known))}"
             )
-    return _without_repeats("--rows", names, ",".join(rows))
+    refuse_repeats("--rows", names)
+    return names
 
 
 def _default_rows(target: str) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""Find the missing runs, estimate their time, run them one after another with `kedro run`, render.
+"""A sweep over the runs of a table or figure, then the table or figure.
 
 Finished runs are not run again, so an interrupted reproduction goes on where it stopped.
 """
@@ -6,22 +6,15 @@ Finished runs are not run again, so an interrupted reproduction goes on where it
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pu_diffusion_pipeline.atomic_write import atomic_write
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.experiment.commands import kedro_run
-from pu_diffusion_pipeline.progress import spell_time
 from pu_diffusion_pipeline.reproduction.arguments import Request
-from pu_diffusion_pipeline.reproduction.plan import (
-    Run,
-    configuration,
-    judge_is_there,
-    plan,
-    saved_file,
-)
-from pu_diffusion_pipeline.reproduction.timing import estimate_seconds
+from pu_diffusion_pipeline.sweeps.command import How, Talk, sweep
+from pu_diffusion_pipeline.sweeps.runs import configuration
 
 # Figure to the pipeline that draws it, and the catalog's name of the picture.
 DRAWN_BY = {
@@ -33,53 +26,25 @@ DRAWN_BY = {
 }
 
 
-def reproduce_target(
-    request: Request,
-    project: Path,
-    confirm: Callable[[str], object],
-    say: Callable[[str], object],
-) -> None:
+def reproduce_target(request: Request, project: Path, how: How, talk: Talk) -> None:
     """Make the runs that are missing, then the table or figure, then the page of all of them.
 
     Args:
         request: what to reproduce.
         project: the project's folder.
-        confirm: asks whether to go on; raises to stop.
-        say: prints a line.
+        how: where the runs work, how many at once.
+        talk: with the user.
     """
     from pu_diffusion_pipeline.reports.page import render_paper_page
 
-    runs = plan(request, project)
-    missing = [run for run in runs if not run.finished]
-    say(f"{request.target}: {len(runs) - len(missing)} of {len(runs)} runs are finished.")
-    if missing:
-        for run in missing:
-            say(f"  missing: kedro {' '.join(run.command())}")
-        say("Timing a few steps on this machine ...")
-        duration = spell_time(estimate_seconds(missing, project))
-        say(f"They take about {duration}, data and judge not counted.")
-        confirm("Run them now?")
-    _make(missing, request.parameters, project, say)
+    sweep(request.sweep, project, how, talk, title=request.target)
     folder = project / "data/08_reporting/paper"
     if request.target in DRAWN_BY:
         _render_figure(request, project, folder)
     else:
-        say(_render_table(request, project, folder))
+        talk.say(_render_table(request, project, folder))
     _write(folder / "index.html", render_paper_page(folder))
-    say(f"All tables and figures so far: {folder / 'index.html'}")
-
-
-def _make(
-    missing: Sequence[Run],
-    parameters: Mapping[str, object],
-    project: Path,
-    say: Callable[[str], object],
-) -> None:
-    for run in missing:
-        if not judge_is_there(run.benchmark, run.parameters, project):
-            execute(kedro_run(run.benchmark, ["train_classifier"], parameters), project)
-        say(f"kedro {' '.join(run.command())}")
-        execute(run.command(), project)
+    talk.say(f"All tables and figures so far: {folder / 'index.html'}")
 
 
 def execute(arguments: Sequence[str], project: Path) -> None:
@@ -124,6 +89,11 @@ def _render_table(request: Request, project: Path, folder: Path) -> str:
     _write(folder / f"{request.target}.csv", table.with_asterisks().to_csv(index=False))
     _write(folder / f"{request.target}.json", table.to_json())
     return f"\n{markdown}"
+
+
+def saved_file(name: str, benchmark: str, parameters: Mapping[str, object], project: Path) -> Path:
+    """The file or folder of a data set of the catalog."""
+    return project / configuration(project, benchmark, parameters)["catalog"][name]["filepath"]
 
 
 def _write(path: Path, text: str) -> None:

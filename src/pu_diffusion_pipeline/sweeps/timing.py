@@ -1,31 +1,36 @@
-"""How long runs take on this machine."""
+"""How long the tasks of a sweep take on this machine."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pu_diffusion_pipeline.diffusion.methods import METHODS
 from pu_diffusion_pipeline.experiment.parameters import Parameters
 from pu_diffusion_pipeline.reports.frontier import Drawing
-from pu_diffusion_pipeline.reproduction.plan import Run, configuration
+from pu_diffusion_pipeline.sweeps.plan import Step, Task
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-def estimate_seconds(runs: Sequence[Run], project: Path) -> float:
-    """How long the runs take on this machine: from a few steps timed now."""
-    total = 0.0
-    for benchmark in dict.fromkeys(run.benchmark for run in runs):
-        here = [run for run in runs if run.benchmark == benchmark]
-        parameters = configuration(project, benchmark, here[0].parameters).final_parameters()
-        step, image = step_of_a_run(parameters)
+def estimate_seconds(tasks: Sequence[Task]) -> dict[str, float]:
+    """How long each task takes, by its name: from a few steps timed now.
+
+    Trainings and sampling count; data, the judge and metrics do not.
+    """
+    return {task.name: sum(map(_seconds, task.steps)) for task in tasks}
+
+
+def _seconds(step: Step) -> float:
+    method, _, node = step.node.partition(".")
+    parameters = step.run.configured.parameters
+    if node.startswith("training."):
+        return _time(_what_is_timed(parameters))[0] * _num_steps(parameters)
+    if node.startswith("sampling."):
         drawing = Drawing(*(getattr(parameters, name) for name in Drawing._fields))
-        calls = sum(drawing.calls(METHODS[run.method]) for run in here)
-        num_trained = sum(METHODS[run.method].trains for run in here)
-        total += image * parameters.sampling.num_images * calls
-        total += step * _num_steps(parameters) * num_trained
-    return total
+        calls = drawing.calls(METHODS[method])
+        return _time(_what_is_timed(parameters))[1] * parameters.sampling.num_images * calls
+    return 0.0
 
 
 def _num_steps(parameters: Parameters) -> int:
@@ -35,6 +40,18 @@ def _num_steps(parameters: Parameters) -> int:
     images = counts.unlabeled_normal + counts.unlabeled_sensitive + counts.labeled_sensitive
     options = parameters.training
     return length_in_steps(options.num_steps, options.num_epochs, images, options.batch_size)
+
+
+def _what_is_timed(parameters: Parameters) -> Parameters:
+    """Equal for runs whose steps take the same time."""
+    usual = {"num_steps": 1, "num_epochs": None, "learning_rate": 1e-4}
+    training = parameters.training.model_copy(update=usual)
+    return parameters.model_copy(update={"seed": 0, "beta": 0.0, "training": training})
+
+
+@lru_cache
+def _time(parameters: Parameters) -> tuple[float, float]:
+    return step_of_a_run(parameters)
 
 
 def step_of_a_run(parameters: Parameters) -> tuple[float, float]:

@@ -1,0 +1,90 @@
+"""`kedro sweep`: methods, seeds, betas and other parameters, in every combination."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pu_diffusion_pipeline.command_line import Command, parse_option, parse_params, split_items
+from pu_diffusion_pipeline.experiment.commands import flat
+
+
+def _parse_set(
+    ctx: click.Context, param: click.Parameter, given: tuple[str, ...]
+) -> dict[str, list[object]]:
+    """`training.learning_rate=1e-3,1e-4` to a name and its values."""
+    values: dict[str, list[object]] = {}
+    try:
+        for text in given:
+            first, *rest = split_items(text) or [""]
+            ((name, value),) = flat(parse_params(first)).items()
+            if name in values:
+                raise ValueError(f"{name} is given twice")
+            values[name] = [value, *(_value(one) for one in rest)]
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
+    return values
+
+
+def _value(text: str) -> object:
+    return parse_params(f"value={text}")["value"]
+
+
+@click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--env", help="Benchmarks, separated by commas. Default: the embedded digits.")
+@click.option("--methods", help="Such as pu,clean, or all that can run. Default: the paper's.")
+@click.option("--seeds", help="Such as 0-4 (the default) or 0,2,5.")
+@click.option("--betas", help="Such as 0.05,0.1, for methods that use beta. Default: one.")
+@click.option(
+    "--set",
+    multiple=True,
+    callback=_parse_set,
+    metavar="NAME=VALUE,...",
+    help="A parameter and its values, such as training.learning_rate=1e-3,1e-4; repeatable.",
+)
+@click.option("--params", default="", callback=parse_option, help="As for `kedro run`; each run's.")
+@click.option("--engine", default="local", show_default=True, help="Where the runs work.")
+@click.option("--workers", type=int, help="Runs at once. Default: 1, or as the GPUs have room.")
+@click.option("--gpus-per-run", type=float, help="Such as 0.5: two runs on each GPU.")
+@click.option(
+    "--wait/--leave",
+    default=True,
+    help="Where the same sweep works already: wait for it (the default), or leave.",
+)
+@click.option("--dry-run", is_flag=True, help="Show the runs and their commands, run nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask before running.")
+def sweep(
+    file: Path | None,
+    engine: str,
+    workers: int | None,
+    gpus_per_run: float | None,
+    **options: Any,
+) -> None:
+    """Run methods with seeds, betas and values of other parameters, several at once.
+
+    FILE asks for the same in YAML: benchmarks, methods, seeds, betas, set, params. Finished runs
+    are not repeated, so the same command goes on after a stop.
+    """
+    from kedro.utils import find_kedro_project
+
+    from pu_diffusion_pipeline.sweeps.arguments import make_request, read_request
+    from pu_diffusion_pipeline.sweeps.command import How, Talk
+    from pu_diffusion_pipeline.sweeps.command import sweep as run_sweep
+
+    project = find_kedro_project(Path.cwd()) or Path.cwd()
+    fields = {"env": "benchmarks"}
+    names = ("env", "methods", "seeds", "betas", "set", "params")
+    given = {fields.get(name, name): options[name] for name in names if options[name]}
+    if file is not None and given:
+        raise click.UsageError(f"{file} says what to run: leave out the options that do so too")
+    conf = project / "conf"
+    request = read_request(file, conf) if file else make_request(given, conf)
+    policy = "wait" if options["wait"] else "leave"
+    how = How(engine, workers, gpus_per_run, policy, options["dry_run"])
+    run_sweep(request, project, how, Talk(click.echo, asking(yes=options["yes"])))
+
+
+def asking(*, yes: bool) -> Any:
+    """What asks the user whether to go on."""
+    return (lambda text: None) if yes else (lambda text: click.confirm(text, abort=True))

@@ -1,0 +1,129 @@
+"""Plan a sweep, show the plan, ask, run it."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from pu_diffusion_pipeline.atomic_write import atomic_write
+from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.experiment.locks import Policy, hold
+from pu_diffusion_pipeline.options import require_one_of
+from pu_diffusion_pipeline.progress import spell_time
+from pu_diffusion_pipeline.sweeps.arguments import Request
+from pu_diffusion_pipeline.sweeps.engines.interface import Engine, Setup
+from pu_diffusion_pipeline.sweeps.engines.registry import ENGINES
+from pu_diffusion_pipeline.sweeps.execution import Execution
+from pu_diffusion_pipeline.sweeps.plan import Plan, make_plan
+from pu_diffusion_pipeline.sweeps.timing import estimate_seconds
+
+FILE = "sweep.yml"
+
+
+class How(NamedTuple):
+    """How a sweep is run.
+
+    Attributes:
+        engine: a name in ENGINES.
+        workers: tasks at once; None: the engine chooses.
+        gpus_per_run: GPUs of a task, or a share of one; None: one if there is one.
+        policy: what to do when the same sweep works already: wait or leave.
+        dry_run: show the plan with its commands, run nothing.
+    """
+
+    engine: str = "local"
+    workers: int | None = None
+    gpus_per_run: float | None = None
+    policy: Policy = "wait"
+    dry_run: bool = False
+
+
+class Talk(NamedTuple):
+    """How to speak with the user.
+
+    Attributes:
+        say: prints a line.
+        confirm: asks whether to go on; raises to stop.
+    """
+
+    say: Callable[[str], object]
+    confirm: Callable[[str], object]
+
+
+def sweep(request: Request, project: Path, how: How, talk: Talk, title: str = "sweep") -> bool:
+    """Make the runs that are missing.
+
+    Args:
+        request: what to run.
+        project: the project's folder.
+        how: where, how many at once, or only to show the plan.
+        talk: with the user.
+        title: what the first line calls it.
+
+    Returns:
+        Whether all runs are there now; false after a dry run.
+
+    Raises:
+        InvalidInput: something cannot be run; nothing was started.
+        ProcessFailed: some tasks failed.
+        KeyboardInterrupt: the user stopped it.
+    """
+    plan = make_plan(request, project)
+    folder = project / "data/08_reporting/sweeps" / request.name
+    num_finished = len(plan.runs) - len(plan.missing)
+    talk.say(f"{title}: {num_finished} of {len(plan.runs)} runs are finished.")
+    if not plan.tasks:
+        return True
+    uses_gpu = any(run.configured.parameters.compute.device != "cpu" for run in plan.missing)
+    setup = Setup(project, folder / "logs", uses_gpu, how.workers, how.gpus_per_run)
+    engine = _engine(how.engine)(setup)
+    _show(plan, talk.say, with_commands=how.dry_run)
+    talk.say("Timing a few steps on this machine ...")
+    seconds = estimate_seconds(plan.tasks)
+    duration = spell_time(sum(seconds.values()) / engine.capacity)
+    at_once = f" with {engine.capacity} at once" if engine.capacity > 1 else ""
+    talk.say(f"They take about {duration}{at_once}, data and judge not counted.")
+    if how.dry_run:
+        return False
+    talk.confirm("Run them now?")
+    with hold(folder, how.policy, is_shared=False):
+        with atomic_write(folder / FILE) as temporary:
+            temporary.write_text(request.to_yaml(), encoding="utf-8")
+        talk.say(f"Logs: {setup.logs}")
+        Execution(plan.tasks, engine, seconds, setup.log_of, talk.say).run()
+    return True
+
+
+def _engine(name: str) -> Callable[[Setup], Engine]:
+    try:
+        return ENGINES[require_one_of(name, ENGINES)]
+    except ValueError as error:
+        raise InvalidInput(f"--engine: {error}") from error
+
+
+def _show(plan: Plan, say: Callable[[str], object], *, with_commands: bool) -> None:
+    """A table of the runs; what they share; the commands."""
+    from rich.table import Table
+
+    total = Counter((run.benchmark, run.method) for run in plan.runs)
+    missing = Counter((run.benchmark, run.method) for run in plan.missing)
+    table = Table("benchmark", "method", "runs", "finished", "to do", box=None)
+    for (benchmark, method), count in total.items():
+        left = missing[benchmark, method]
+        table.add_row(benchmark, method, str(count), str(count - left), str(left))
+    say(_as_text(table))
+    shared = [task for task in plan.tasks if task.run is None]
+    if shared:
+        say(f"Made once, before the runs that need it: {len(shared)} tasks.")
+    for task in plan.tasks:
+        what = f"kedro {' '.join(task.arguments)}" if with_commands else task.name
+        say(f"  {'missing' if task.run else 'shared'}: {what}")
+
+
+def _as_text(table: object) -> str:
+    from rich.console import Console
+
+    console = Console(width=100)
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get().rstrip()

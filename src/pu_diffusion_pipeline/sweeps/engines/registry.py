@@ -1,0 +1,8 @@
+"""The engines by name; another one is a module beside `local.py` and a line here."""
+
+from collections.abc import Callable
+
+from pu_diffusion_pipeline.sweeps.engines.interface import Engine, Setup
+from pu_diffusion_pipeline.sweeps.engines.local import LocalEngine
+
+ENGINES: dict[str, Callable[[Setup], Engine]] = {"local": LocalEngine}

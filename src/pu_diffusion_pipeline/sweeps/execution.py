@@ -1,0 +1,171 @@
+"""Runs the tasks of a sweep: each after those it needs, as many at once as the engine takes."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from pu_diffusion_pipeline.errors import ProcessFailed
+from pu_diffusion_pipeline.progress import spell_time
+from pu_diffusion_pipeline.sweeps.engines.interface import Ended, Engine
+from pu_diffusion_pipeline.sweeps.plan import Task
+
+PATIENCE = 0.2  # seconds between two looks at Ctrl-C
+LEAST = 1.0  # seconds that a task counts for, where nothing is known of it
+GO_ON = "The same command goes on from here."
+Say = Callable[[str], object]
+
+
+class Execution:
+    """The state of a sweep that works."""
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        engine: Engine,
+        seconds: Mapping[str, float],
+        log_of: Callable[[str], Path],
+        say: Say,
+    ) -> None:
+        self._tasks = {task.name: task for task in tasks}
+        self._waiting = dict(self._tasks)
+        self._engine = engine
+        self._seconds = {name: max(LEAST, seconds.get(name, 0.0)) for name in self._tasks}
+        self._log_of = log_of
+        self._say = say
+        self._running: dict[str, float] = {}  # name to when it began
+        self._done: set[str] = set()
+        self._failed: dict[str, str] = {}  # name to how it ended
+        self._retried: set[str] = set()
+        self._begun = time.monotonic()
+
+    def run(self) -> None:
+        """Run all tasks.
+
+        Raises:
+            ProcessFailed: some failed; what was said names them.
+            KeyboardInterrupt: it was told to stop, and nothing runs any more.
+        """
+        with _counted_signals() as stops:
+            while self._running or self._start_ready():
+                self._note(self._engine.wait(PATIENCE))
+                if stops:
+                    self._stop(stops)
+                    raise KeyboardInterrupt
+        if self._failed:
+            self._say_failures()
+            raise ProcessFailed(
+                f"{len(self._failed)} of {len(self._tasks)} tasks failed and {len(self._waiting)} "
+                "were not begun; they are named above. The same command does what is missing."
+            )
+
+    def _note(self, ended: Sequence[Ended]) -> None:
+        for one in ended:
+            self._end(one)
+        if ended:
+            self._start_ready()
+
+    def _start_ready(self) -> bool:
+        """Start what can start; whether anything runs now."""
+        for name, task in list(self._waiting.items()):
+            if len(self._running) >= self._engine.capacity:
+                break
+            if task.needs <= self._done:
+                del self._waiting[name]
+                self._start(task)
+        return bool(self._running)
+
+    def _start(self, task: Task) -> None:
+        if task.is_finished:  # by another sweep, meanwhile
+            self._done.add(task.name)
+            self._say(f"{self._place()} is there already: {task.name}")
+            self._start_ready()
+            return
+        self._running[task.name] = time.monotonic()
+        self._engine.start(task)
+        self._say(f"started: {task.name}")
+
+    def _end(self, ended: Ended) -> None:
+        name, code = ended
+        duration = spell_seconds(time.monotonic() - self._running.pop(name))
+        if code == 0:
+            self._done.add(name)
+            self._say(f"{self._place()} done in {duration}: {name}{self._time_left()}")
+        elif code < 0 and name not in self._retried:
+            self._retried.add(name)
+            self._say(f"{_how(code)}: {name} after {duration}; once more")
+            self._start(self._tasks[name])
+        else:
+            self._failed[name] = _how(code)
+            self._say(f"failed after {duration}: {name}")
+
+    def _place(self) -> str:
+        return f"{len(self._done)} of {len(self._tasks)}"
+
+    def _time_left(self) -> str:
+        """From what is done, weighed by the estimates."""
+        done = sum(self._seconds[name] for name in self._done)
+        left = sum(self._seconds.values()) - done
+        passed = time.monotonic() - self._begun
+        return f"; about {spell_time(passed * left / done)} left" if left else ""
+
+    def _stop(self, stops: Sequence[int]) -> None:
+        """Let the workers end; at another Ctrl-C end them."""
+        self._say(f"Stopping {len(self._running)} workers; Ctrl-C again kills them.")
+        self._engine.stop(kill=False)
+        killed = False
+        while self._running:
+            for one in self._engine.wait(PATIENCE):
+                del self._running[one.task]
+                if one.code == 0:
+                    self._done.add(one.task)
+            if len(stops) > 1 and not killed:
+                self._engine.stop(kill=True)
+                killed = True
+        self._say(f"Stopped: {self._place()} tasks are done. {GO_ON}")
+
+    def _say_failures(self) -> None:
+        for name, how in self._failed.items():
+            log = self._log_of(name)
+            self._say(f"\nfailed: {name} ({how}): {last_message(log)}")
+            self._say(f"  log: {log}")
+            self._say(f"  again: kedro {' '.join(self._tasks[name].arguments)}")
+        for name, task in self._waiting.items():
+            missing = ", ".join(sorted(task.needs - self._done))
+            self._say(f"not begun: {name} needs {missing}")
+
+
+@contextmanager
+def _counted_signals() -> Iterator[list[int]]:
+    """Ctrl-C and the signals of schedulers, noted instead of raised: no process is forgotten."""
+    caught: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(one, lambda number, frame: caught.append(number)) for one in numbers]
+    try:
+        yield caught
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _how(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    return f"killed by signal {-code}" + (": out of memory?" if -code == signal.SIGKILL else "")
+
+
+def last_message(log: Path) -> str:
+    """What a task said last: the command line's message, or the last line."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+    lines = [line for line in lines if line.strip()]
+    errors = [number for number, line in enumerate(lines) if line.startswith("Error: ")]
+    return "\n".join(lines[errors[-1] :] if errors else lines[-1:])
+
+
+def spell_seconds(seconds: float) -> str:
+    """A duration such as `1 min 12 s`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [f"{hours} h"] * bool(hours) + [f"{minutes} min"] * bool(minutes)
+    return " ".join([*parts, f"{rest} s"])
