@@ -68,20 +68,22 @@ class Execution:
 
     def _start_ready(self) -> bool:
         """Start what can start; whether anything runs now."""
-        for name, task in list(self._waiting.items()):
-            if len(self._running) >= self._engine.capacity:
-                break
-            if task.needs <= self._done:
-                del self._waiting[name]
+        while (task := self._next()) is not None:
+            del self._waiting[task.name]
+            if task.is_finished:  # by another sweep, meanwhile
+                self._done.add(task.name)
+                self._say(f"{self._place()} is there already: {task.name}")
+            else:
                 self._start(task)
         return bool(self._running)
 
+    def _next(self) -> Task | None:
+        if len(self._running) >= self._engine.capacity:
+            return None
+        ready = (task for task in self._waiting.values() if task.needs <= self._done)
+        return next(ready, None)
+
     def _start(self, task: Task) -> None:
-        if task.is_finished:  # by another sweep, meanwhile
-            self._done.add(task.name)
-            self._say(f"{self._place()} is there already: {task.name}")
-            self._start_ready()
-            return
         self._running[task.name] = time.monotonic()
         self._engine.start(task)
         self._say(f"started: {task.name}")

@@ -99,7 +99,8 @@ def missing_steps(run: Run) -> list[Step]:
         makes = _saved(run, node.outputs)
         if all(one.is_finished for one in makes):
             continue
-        reads = frozenset(one.path for one in _saved(run, node.inputs))
+        made_by_others = [name for name in node.inputs if name in makers]
+        reads = frozenset(one.path for one in _saved(run, made_by_others))
         found[node.name] = Step(node.name, run, reads, makes)
         waiting += node.inputs
     return [found[node.name] for node in run.pipeline.nodes if node.name in found]

@@ -1,0 +1,173 @@
+"""The executor: order, failures, lost workers, Ctrl-C, two sweeps at once, cores and GPUs."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pu_diffusion_pipeline.errors import InvalidInput, ProcessFailed
+from pu_diffusion_pipeline.experiment.locks import hold
+from pu_diffusion_pipeline.sweeps.arguments import Request
+from pu_diffusion_pipeline.sweeps.engines import local
+from pu_diffusion_pipeline.sweeps.engines.interface import Setup
+from pu_diffusion_pipeline.sweeps.execution import spell_seconds
+from sweeps.fakes import (
+    InBackground,
+    begun,
+    lives,
+    make_project,
+    processes,
+    run_sweep,
+    task,
+    told,
+)
+
+
+@pytest.fixture
+def project(tmp_path):
+    return make_project(tmp_path / "project")
+
+
+def test_tasks_run_after_those_they_need(project):
+    tasks = [
+        task(project, "run", needs=("judge", "images")),
+        task(project, "judge", needs=("images",)),
+    ]
+    said = run_sweep(project, [*tasks, task(project, "images", "pause")], workers=2)
+    assert begun(project) == ["images", "judge", "run"]
+    assert said[-1].startswith("3 of 3 done in ")
+
+
+def test_a_failure_stops_only_those_that_need_it_and_is_told_at_the_end(project):
+    tasks = [
+        task(project, "judge"),
+        task(project, "bad", "fail"),
+        task(project, "after_bad", needs=("bad",)),
+        task(project, "good", needs=("judge",)),
+    ]
+    with pytest.raises(ProcessFailed, match="1 of 4 tasks failed and 1 were not begun"):
+        run_sweep(project, tasks)
+    assert begun(project) == ["judge", "bad", "good"]
+    said = (project / "said").read_text()
+    assert "failed: bad (exit code 1): Error: training diverged" in said
+    assert "again: kedro fail bad" in said
+    assert "not begun: after_bad needs bad" in said
+    log = next(line for line in said.splitlines() if line.startswith("  log: "))
+    assert "working" in Path(log.removeprefix("  log: ")).read_text()
+
+
+def test_the_same_command_does_the_rest(project):
+    tasks = [task(project, "judge"), task(project, "run", "fail_once", needs=("judge",))]
+    with pytest.raises(ProcessFailed):
+        run_sweep(project, tasks)
+    said = run_sweep(project, tasks)
+    assert begun(project) == ["judge", "run", "run"]
+    assert "1 of 2 is there already: judge" in said
+
+
+def test_a_lost_worker_is_told_and_its_task_begun_once_more(project):
+    said = run_sweep(project, [task(project, "run", "die_once")])
+    assert begun(project) == ["run", "run"]
+    assert any(line.startswith("killed by signal 9: out of memory?: run after") for line in said)
+
+
+def test_a_task_that_is_killed_twice_has_failed(project):
+    with pytest.raises(ProcessFailed):
+        run_sweep(project, [task(project, "run", "die")])
+    assert begun(project) == ["run", "run"]
+    assert "failed: run (killed by signal 9: out of memory?)" in (project / "said").read_text()
+
+
+def test_one_ctrl_c_stops_the_workers_and_what_they_started(project):
+    tasks = [task(project, "first"), task(project, "long", "sleep"), task(project, "later")]
+    sweep = InBackground(project, tasks)
+    sweep.wait_until(lambda: len(processes(project)) == 3)  # the first, the long one, its child
+    sweep.press_ctrl_c()
+    assert sweep.end() == 130
+    assert [pid for pid in processes(project) if lives(pid)] == []
+    assert "Stopped: 1 of 3 tasks are done. The same command goes on from here." in sweep.said
+    assert begun(project) == ["first", "long"]
+
+
+def test_another_ctrl_c_kills_a_worker_that_does_not_stop(project):
+    sweep = InBackground(project, [task(project, "run", "stubborn")])
+    sweep.wait_until((project / "ready").exists)
+    sweep.press_ctrl_c()
+    sweep.wait_until(lambda: "Stopping 1 workers" in sweep.said)
+    assert all(lives(pid) for pid in processes(project))
+    sweep.press_ctrl_c()
+    assert sweep.end() == 130
+    assert [pid for pid in processes(project) if lives(pid)] == []
+
+
+def test_two_equal_sweeps_at_once_make_everything_once(project):
+    tasks = [task(project, name, "pause") for name in ("one", "two", "three")]
+    both = [InBackground(project, tasks), InBackground(project, tasks)]
+    assert [one.end() for one in both] == [0, 0]
+    assert sorted(begun(project)) == ["one", "three", "two"]
+
+
+def test_the_second_sweep_leaves_where_it_is_told_to(project):
+    folder = project / "data/08_reporting/sweeps" / Request().name
+    with (
+        hold(folder, "wait", is_shared=False),
+        pytest.raises(InvalidInput, match="Another run works in"),
+    ):
+        run_sweep(project, [task(project, "run")], policy="leave")
+    assert begun(project) == []
+
+
+def test_workers_have_their_own_cores_and_as_many_threads(project, monkeypatch):
+    monkeypatch.setattr(local, "_divided_cores", lambda workers: [(0,)] * workers)
+    run_sweep(project, [task(project, name, "pause") for name in ("one", "two")], workers=2)
+    for name in ("one", "two"):
+        seen = told(project, name)
+        assert (seen["OMP_NUM_THREADS"], seen["MKL_NUM_THREADS"]) == ("1", "1")
+        assert seen["cores"] == [0]
+
+
+@pytest.mark.parametrize(
+    ("cores", "workers", "divided"),
+    [
+        (range(8), 2, [(0, 1, 2, 3), (4, 5, 6, 7)]),
+        (range(5), 2, [(0, 1), (2, 3)]),
+        ([3], 2, [(3,), (3,)]),
+    ],
+)
+def test_cores_are_divided(cores, workers, divided, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(cores))
+    assert local._divided_cores(workers) == divided
+
+
+def gpus_of(monkeypatch, gpus, **setup):
+    monkeypatch.setattr(local, "_gpus", lambda: gpus)
+    slots = local.slots(Setup(None, None, uses_gpu=True, **setup))
+    return [slot.environment.get("CUDA_VISIBLE_DEVICES") for slot in slots]
+
+
+def test_workers_share_the_gpus(monkeypatch):
+    assert gpus_of(monkeypatch, ["2", "5"]) == ["2", "5"]
+    assert gpus_of(monkeypatch, ["0", "1"], gpus_per_run=0.5) == ["0", "0", "1", "1"]
+    assert gpus_of(monkeypatch, ["0", "1", "2", "3"], gpus_per_run=2) == ["0,1", "2,3"]
+    assert gpus_of(monkeypatch, ["0", "1"], workers=1) == ["0"]
+    assert gpus_of(monkeypatch, [], workers=2) == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("gpus", "setup", "message"),
+    [
+        ([], {"workers": 0}, "--workers: expected at least 1, got 0"),
+        ([], {"gpus_per_run": 0.5}, "expected a machine with GPUs, got 0.5"),
+        (["0"], {"workers": 3, "gpus_per_run": 0.5}, "more than there are: 1"),
+        (["0"], {"gpus_per_run": 2}, "--gpus-per-run: expected at most 1, got 2"),
+        (["0"], {"gpus_per_run": 1.5}, "expected a whole number, or a share"),
+        (["0"], {"gpus_per_run": 0}, "expected a number above 0"),
+    ],
+)
+def test_more_than_the_machine_has_is_refused(gpus, setup, message, monkeypatch):
+    with pytest.raises(InvalidInput, match=message):
+        gpus_of(monkeypatch, gpus, **setup)
+
+
+def test_durations_are_spelled():
+    assert [spell_seconds(one) for one in (0.4, 72, 3600)] == ["0 s", "1 min 12 s", "1 h 0 s"]
