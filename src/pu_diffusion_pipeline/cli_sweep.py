@@ -7,6 +7,7 @@ import click
 
 from pu_diffusion_pipeline.command_line import Command, parse_option, parse_params, split_items
 from pu_diffusion_pipeline.experiment.commands import flat
+from pu_diffusion_pipeline.experiment.locks import Policy
 
 
 def _parse_set(
@@ -16,8 +17,11 @@ def _parse_set(
     values: dict[str, list[object]] = {}
     try:
         for text in given:
-            first, *rest = split_items(text) or [""]
-            ((name, value),) = flat(parse_params(first)).items()
+            first, *rest = split_items(text) or [text]
+            pairs = list(flat(parse_params(first)).items())
+            if len(pairs) != 1:
+                raise ValueError(f"expected NAME=VALUE,..., got {text!r}")
+            name, value = pairs[0]
             if name in values:
                 raise ValueError(f"{name} is given twice")
             values[name] = [value, *(_value(one) for one in rest)]
@@ -80,7 +84,7 @@ def sweep(
         raise click.UsageError(f"{file} says what to run: leave out the options that do so too")
     conf = project / "conf"
     request = read_request(file, conf) if file else make_request(given, conf)
-    policy = "wait" if options["wait"] else "leave"
+    policy: Policy = "wait" if options["wait"] else "leave"
     how = How(engine, workers, gpus_per_run, policy, options["dry_run"])
     run_sweep(request, project, how, Talk(click.echo, asking(yes=options["yes"])))
 

@@ -91,7 +91,7 @@ def test_a_mistake_gets_one_message(given, message):
         (["--set", "sampling.num_steps"], "has no ':' or '='"),
         (["--set", "a.b=1", "--set", "a.b=2"], "a.b is given twice"),
         (["sweep.yml", "--seeds=0"], "leave out the options that do so too"),
-        (["--set", ""], "expected a value, got an empty one"),
+        (["--set", ""], "expected NAME=VALUE,..., got ''"),
     ],
 )
 def test_a_command_that_cannot_be_read_is_refused(arguments, message):

@@ -100,15 +100,19 @@ class Request(Options):
 
     @model_validator(mode="after")
     def _nothing_twice(self) -> "Request":
-        lists = {"--env": self.benchmarks, "--methods": self.methods or (), "--seeds": self.seeds}
-        lists |= {"--betas": self.betas}
-        lists |= {f"--set {name}": values for name, values in self.set.items()}
-        for option, values in lists.items():
-            refuse_repeats(option, [values] if isinstance(values, str) else values)
-            if not values and option not in ("--methods", "--betas"):
+        methods = () if self.methods is None or self.methods == ALL else self.methods
+        for name in methods:
+            _refuse_unknown_method(name)
+        needed: dict[str, Sequence[object]] = {
+            "--env": self.benchmarks,
+            "--seeds": self.seeds,
+            **{f"--set {name}": values for name, values in self.set.items()},
+        }
+        for option, values in needed.items():
+            if not values:
                 raise InvalidInput(f"{option}: expected at least one value")
-        for name in self.methods or ():
-            _refuse_unknown_method(name, self.methods)
+        for option, values in {**needed, "--methods": methods, "--betas": self.betas}.items():
+            refuse_repeats(option, values)
         self._refuse_parameters_twice()
         return self
 
@@ -141,9 +145,7 @@ class Request(Options):
         return f"{'+'.join(self.benchmarks)[:LONGEST_NAME]}-{digest}"
 
 
-def _refuse_unknown_method(name: str, methods: object) -> None:
-    if methods == ALL:
-        return
+def _refuse_unknown_method(name: str) -> None:
     try:
         require_one_of(name, METHODS)
     except ValueError as error:

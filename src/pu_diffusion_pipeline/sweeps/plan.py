@@ -126,8 +126,8 @@ def _tasks(runs: Sequence[Run]) -> list[Task]:
     order = list(steps.values())
     is_single = {step: len(users[key]) == 1 for key, step in steps.items()}
     gathered: dict[Key, list[Step]] = {}
-    for step, key in _keys(order, is_single).items():
-        gathered.setdefault(key, []).append(step)
+    for step, task in _keys(order, is_single).items():
+        gathered.setdefault(task, []).append(step)
     return _connected(gathered)
 
 
