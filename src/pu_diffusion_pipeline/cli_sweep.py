@@ -1,7 +1,7 @@
 """`kedro sweep`: methods, seeds, betas and other parameters, in every combination."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -63,7 +63,7 @@ def sweep(
     engine: str,
     workers: int | None,
     gpus_per_run: float | None,
-    **options: Any,
+    **options: object,
 ) -> None:
     """Run methods with seeds, betas and values of other parameters, several at once.
 
@@ -85,10 +85,10 @@ def sweep(
     conf = project / "conf"
     request = read_request(file, conf) if file else make_request(given, conf)
     policy: Policy = "wait" if options["wait"] else "leave"
-    how = How(engine, workers, gpus_per_run, policy, options["dry_run"])
-    run_sweep(request, project, how, Talk(click.echo, asking(yes=options["yes"])))
+    how = How(engine, workers, gpus_per_run, policy, bool(options["dry_run"]))
+    run_sweep(request, project, how, Talk(click.echo, asking(yes=bool(options["yes"]))))
 
 
-def asking(*, yes: bool) -> Any:
+def asking(*, yes: bool) -> Callable[[str], object]:
     """What asks the user whether to go on."""
     return (lambda text: None) if yes else (lambda text: click.confirm(text, abort=True))

@@ -152,7 +152,7 @@ class ProjectConfigLoader(OmegaConfigLoader):
             self._configured = plain.final_parameters()
         return self._configured
 
-    def with_parameters(self, parameters: Mapping[str, Any]) -> "ProjectConfigLoader":
+    def with_parameters(self, parameters: Mapping[str, object]) -> "ProjectConfigLoader":
         """The loader of the same files with other run-time overrides.
 
         What does not depend on them is read once: a sweep asks for many.
