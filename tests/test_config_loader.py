@@ -62,6 +62,13 @@ def test_a_placeholder_of_a_stage_becomes_its_folder(stage):
     assert entry["metadata"]["claim"]["stage"] == stage
 
 
+def test_the_sentence_of_an_entry_must_be_a_text():
+    parameters = open_loader(CONF, "test", {}).final_parameters()
+    catalog = {"one": {"filepath": "data/one.csv", "about": ["a", "b"]}}
+    with pytest.raises(InvalidInput, match=r"one\.about must be a sentence, got \['a', 'b'\]"):
+        expand_catalog(catalog, parameters, parameters)
+
+
 def test_a_path_without_a_run_has_no_claim():
     parameters = open_loader(CONF, "test", {}).final_parameters()
     catalog = {"all": {"filepath": "data/<benchmark>"}}

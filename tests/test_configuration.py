@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import subprocess
 import sys
 import typing
@@ -17,6 +18,7 @@ from pu_diffusion_pipeline.diffusion.options import ObjectiveOptions
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.metrics.options import JudgeOptions
 from pu_diffusion_pipeline.pipeline_registry import FRONTIER
+from pu_diffusion_pipeline.steps import sentence_of
 from pu_diffusion_pipeline.training.options import TrainingOptions
 
 TABLE_1 = [
@@ -92,8 +94,35 @@ def test_every_method_has_an_entry_for_each_artifact_under_its_own_folder():
 
 def kind_of(entry: dict) -> dict:
     """An entry without what belongs to its method."""
-    metadata = {name: value for name, value in entry["metadata"].items() if name != "claim"}
+    metadata = {"kedro-viz": entry["metadata"]["kedro-viz"]}
     return {**entry, "filepath": "", "metadata": metadata}
+
+
+SENTENCE = re.compile(r"[A-Z][^.]*(\.\w[^.]*)*\.")
+
+
+def test_every_node_and_every_data_set_says_in_one_sentence_what_it_is():
+    functions = {node.func for pipeline in pipelines.values() for node in pipeline.nodes}
+    said = {function.__name__: sentence_of(function) for function in functions}
+    entries = loader()["catalog"]
+    said |= {name: entry["metadata"].get("about", "") for name, entry in entries.items()}
+    assert {name: text for name, text in said.items() if not SENTENCE.fullmatch(text)} == {}
+    assert [name for name, text in said.items() if set(text) & set("`<>")] == []
+
+
+def test_kedro_viz_is_given_the_sentence_of_every_node():
+    for pipeline in pipelines.values():
+        for node in pipeline.nodes:
+            assert node.preview().content == sentence_of(node.func)
+
+
+def test_the_sentence_of_a_data_set_reaches_its_preview(session, tmp_path):
+    with session(tmp_path, None) as opened:
+        catalog = opened.load_context().catalog
+    entries = loader()["catalog"]
+    for name in ("pu.model", "report", "pu.checkpoints", "all_metrics"):
+        assert catalog.get(name).preview() == entries[name]["metadata"]["about"]
+    assert "of pu" in entries["pu.model"]["metadata"]["about"]
 
 
 BOXES = ("data_engineering", "prior_estimation", "judging", "reporting")

@@ -187,5 +187,7 @@ def test_kedro_viz_shows_pictures_of_samples_and_the_code_of_a_node(dag):
     row(dag, "pu").click()
     row(dag, "pu.training").click()
     row(dag, "train_denoiser").click()
+    said = dag.locator(".pipeline-text-renderer__content")
+    assert said.inner_text() == "Train the method's model."
     dag.locator(".pipeline-toggle-label", has_text="Show Code").click()
     dag.locator("code", has_text="def train_denoiser").first.wait_for()

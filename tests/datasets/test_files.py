@@ -1,6 +1,7 @@
 """Single files: what is saved comes back, and a failed save leaves the old file."""
 
 import inspect
+import json
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -82,3 +83,10 @@ def test_a_preview_names_the_widget_of_kedro_viz(kind, widget, tmp_path):
     assert inspect.signature(kind.preview).return_annotation.__name__ == widget
     assert hasattr(known, widget)
     assert dataset.preview()
+
+
+def test_a_record_is_shown_below_what_it_is_also_before_there_is_one(tmp_path):
+    dataset = RecordDataset(filepath=str(tmp_path / "file"), metadata={"about": "The share."})
+    assert json.loads(dataset.preview()) == {"about": "The share."}
+    dataset.save({"value": 0.1})
+    assert list(json.loads(dataset.preview()).items()) == [("about", "The share."), ("value", 0.1)]

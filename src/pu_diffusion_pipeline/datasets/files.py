@@ -4,6 +4,7 @@ Each class writes beside the file with the kedro-datasets class it names, then t
 place. Only local, unversioned files.
 """
 
+import json
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,7 +12,13 @@ from kedro.io.core import AbstractDataset
 from kedro.utils import load_obj
 
 from pu_diffusion_pipeline.atomic_write import atomic_write
-from pu_diffusion_pipeline.datasets.previews import JSONPreview, PlotlyPreview, TablePreview
+from pu_diffusion_pipeline.datasets.previews import (
+    JSONPreview,
+    PlotlyPreview,
+    TablePreview,
+    TextPreview,
+    about,
+)
 
 
 class FileDataset(AbstractDataset[Any, Any]):
@@ -82,13 +89,14 @@ class ParquetDataset(FileDataset):
 
 
 class JSONDataset(FileDataset):
-    """A JSON document."""
+    """A JSON document, an object."""
 
     kind = "kedro_datasets.json.JSONDataset"
 
     def preview(self) -> JSONPreview:
-        """The document."""
-        return self._at(self.filepath).preview()
+        """What it is and, if it is there, the document."""
+        said = {"about": about(self.metadata)}
+        return JSONPreview(json.dumps({**said, **self.load()} if self._exists() else said))
 
 
 class RecordDataset(JSONDataset):
@@ -103,6 +111,10 @@ class TextDataset(FileDataset):
     """Text, such as Markdown or HTML."""
 
     kind = "kedro_datasets.text.TextDataset"
+
+    def preview(self) -> TextPreview:
+        """What it is."""
+        return about(self.metadata)
 
 
 class PlotlyDataset(FileDataset):

@@ -9,10 +9,10 @@ from kedro.io.core import AbstractDataset
 from kedro.utils import load_obj
 
 from pu_diffusion_pipeline.atomic_write import atomic_write
-from pu_diffusion_pipeline.datasets.previews import ImagePreview
+from pu_diffusion_pipeline.datasets.previews import ImagePreview, TextPreview, about
 
 
-class PretrainedFolderDataset(AbstractDataset[Any, Any]):
+class _FolderDataset(AbstractDataset[Any, Any]):
     """A folder that a class writes with `save_pretrained` and reads with `from_pretrained`.
 
     Args:
@@ -57,6 +57,14 @@ class PretrainedFolderDataset(AbstractDataset[Any, Any]):
         return {"filepath": str(self.filepath), "type": self._type}
 
 
+class PretrainedFolderDataset(_FolderDataset):
+    """A folder of which kedro-viz shows what it is; arguments as for the class above."""
+
+    def preview(self) -> TextPreview:
+        """What it is."""
+        return about(self.metadata)
+
+
 class DiffusersPipelineDataset(PretrainedFolderDataset):
     """A diffusers pipeline folder with safetensors weights, read from disk only.
 
@@ -96,7 +104,7 @@ class DiffusersPipelineDataset(PretrainedFolderDataset):
         return as_trained(super().load())
 
 
-class ImageSetDataset(PretrainedFolderDataset):
+class ImageSetDataset(_FolderDataset):
     """An `ImageSet`; kedro-viz shows its first images."""
 
     def __init__(self, *, filepath: str, metadata: dict[str, object] | None = None) -> None:

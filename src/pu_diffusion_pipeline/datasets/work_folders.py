@@ -9,6 +9,7 @@ from typing import Any
 from kedro.io.core import AbstractDataset
 from kedro.utils import load_obj
 
+from pu_diffusion_pipeline.datasets.previews import TextPreview, about
 from pu_diffusion_pipeline.metrics.registry import Record, read_record
 
 
@@ -39,6 +40,10 @@ class WorkFolderDataset(AbstractDataset[None, Any]):
     def save(self, data: None) -> None:
         """Not used: who works in the folder writes there."""
         raise NotImplementedError(f"{type(self).__name__} is not saved by the pipeline")
+
+    def preview(self) -> TextPreview:
+        """What it is, for kedro-viz."""
+        return about(self.metadata)
 
     def _exists(self) -> bool:
         return self.filepath.is_dir()

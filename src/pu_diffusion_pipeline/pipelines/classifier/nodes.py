@@ -22,7 +22,7 @@ def train_judge(
     normal_classes: tuple[int, ...],
     device: str,
 ) -> "Judge":
-    """The judge, trained with true labels on images that are neither test nor held-out ones."""
+    """Train the judge with true labels, on images that are in no other set."""
     from pu_diffusion_pipeline.diffusion.compute import resolve_device
     from pu_diffusion_pipeline.metrics.judge import train_judge
 
@@ -42,7 +42,7 @@ def assess_judge(
     judge_options: JudgeOptions,
     device: str,
 ) -> Record:
-    """Accuracy and confusion of the judge, or of the user's own, on images it never saw."""
+    """Count what the judge gets right and wrong on images it never saw."""
     from pu_diffusion_pipeline.diffusion.compute import resolve_device
     from pu_diffusion_pipeline.metrics.judge import assess_judge
     from pu_diffusion_pipeline.metrics.onnx_judge import OnnxJudge, assess_onnx_judge
@@ -65,7 +65,7 @@ def extract_probably_normal_features(
     evaluation: EvaluationOptions,
     device: str,
 ) -> "Features":
-    """Features of the test images; of those held out of U, only of the probably normal ones."""
+    """Compute features of the test images that are probably normal; no labels say which are."""
     if (test_index["role"] == "unlabeled").any():
         test_images = test_images.select(sensitivity.probabilities(test_images.images) < 0.5)
     needed = max(evaluation.kid_subset_size, evaluation.neighborhood + 1)
@@ -80,7 +80,7 @@ def extract_probably_normal_features(
 def extract_reference_features(
     test_images: ImageSet, judge: "Judge", evaluation: EvaluationOptions, device: str
 ) -> "Features":
-    """Features of the real normal test images, which all methods are compared with."""
+    """Compute features of the real normal test images, which all samples are compared with."""
     from pu_diffusion_pipeline.diffusion.compute import resolve_device
     from pu_diffusion_pipeline.metrics.fidelity import features_of
 

@@ -1,8 +1,9 @@
 """Train the judge, measure it, and let it describe the real test images."""
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
 from pu_diffusion_pipeline.pipelines.classifier import nodes
+from pu_diffusion_pipeline.steps import step
 
 
 def create_pipeline(is_blind: bool = False) -> Pipeline:
@@ -10,7 +11,7 @@ def create_pipeline(is_blind: bool = False) -> Pipeline:
 
     Without labels the judge tells S from U. It gives features; it judges nothing.
     """
-    train = Node(
+    train = step(
         nodes.train_judge,
         {
             "judge_images": "judge_images",
@@ -22,7 +23,7 @@ def create_pipeline(is_blind: bool = False) -> Pipeline:
         "judge",
         name="train_judge",
     )
-    assess = Node(
+    assess = step(
         nodes.assess_judge,
         [
             *("judge", "test_images", "test_index", "heldout_images", "heldout_index"),
@@ -38,7 +39,7 @@ def create_pipeline(is_blind: bool = False) -> Pipeline:
 def create_reference_pipeline(is_blind: bool = False) -> Pipeline:
     """From a saved judge and the test images to `reference_features`."""
     if is_blind:
-        node = Node(
+        node = step(
             nodes.extract_probably_normal_features,
             [
                 *("test_images", "test_index", "judge", "sensitivity"),
@@ -50,7 +51,7 @@ def create_reference_pipeline(is_blind: bool = False) -> Pipeline:
         return Pipeline([node])
     return Pipeline(
         [
-            Node(
+            step(
                 nodes.extract_reference_features,
                 ["test_images", "judge", "params:evaluation", "params:compute.device"],
                 "reference_features",

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 def index_source(data: DataOptions, image_store: ImageStore) -> pd.DataFrame:
-    """A row for each source image: position, class, partition, sha256. Downloads missing files.
+    """List every source image with its class and digest; missing files are downloaded.
 
     Of a user's own folder, whose images are decoded into the store: a row for each file.
     """
@@ -45,7 +45,7 @@ def index_source(data: DataOptions, image_store: ImageStore) -> pd.DataFrame:
 
 
 def split_source(raw_index: pd.DataFrame, data: DataOptions, seed: int) -> dict[str, pd.DataFrame]:
-    """The index tables of U, S, N, test, held-out and judge images, and the truth about U."""
+    """Draw which source images are in U, in S, for testing and for training the judge."""
     split = split_folder if data.source == FOLDER else split_index
     return dict(split(raw_index, data, seed))
 
@@ -53,7 +53,7 @@ def split_source(raw_index: pd.DataFrame, data: DataOptions, seed: int) -> dict[
 def read_image_sets(
     data: DataOptions, image_store: ImageStore, *tables: pd.DataFrame
 ) -> tuple[ImageSet, ...]:
-    """Decode and size the images of each index table."""
+    """Decode and resize the images that each index table lists."""
     source = _source(data, image_store)
     return tuple(read_image_set(source, table, data) for table in tables)
 
@@ -74,7 +74,7 @@ def render_data_report(
     compute: ComputeOptions,
     benchmark: str,
 ) -> str:
-    """The page on what a user's folder holds, and how long training takes here.
+    """Write the page on what a user's folder holds and how long training takes here.
 
     Its main lines also go to the log.
     """
@@ -95,5 +95,5 @@ def render_data_report(
 
 
 def select_normal(unlabeled: ImageSet, oracle_unlabeled: pd.DataFrame) -> ImageSet:
-    """The normal part of U by ground truth: for the reference method `oracle` only."""
+    """Keep the truly normal images of U, for the reference method oracle only."""
     return unlabeled.select(np.flatnonzero(~oracle_unlabeled["is_sensitive"].to_numpy()))

@@ -3,6 +3,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from pu_diffusion_pipeline.pipelines.data_engineering import nodes
+from pu_diffusion_pipeline.steps import step
 
 TRAINING = ["unlabeled", "labeled_sensitive", "labeled_normal"]
 EVALUATION = ["test", "heldout", "judge"]
@@ -20,13 +21,13 @@ def create_pipeline(is_blind: bool = False) -> Pipeline:
     truth = {} if is_blind else {"oracle_unlabeled": "oracle_unlabeled"}
     return Pipeline(
         [
-            Node(
+            step(
                 nodes.index_source,
                 ["params:data", "image_store"],
                 "raw_index",
                 name="index_source",
             ),
-            Node(
+            step(
                 nodes.split_source,
                 ["raw_index", "params:data", "params:seed"],
                 {**tables, **truth},
@@ -39,7 +40,7 @@ def create_pipeline(is_blind: bool = False) -> Pipeline:
 
 
 def _read(name: str, groups: list[str]) -> Node:
-    return Node(
+    return step(
         nodes.read_image_sets,
         ["params:data", "image_store", *(f"{group}_index" for group in groups)],
         [f"{group}_images" for group in groups],
@@ -51,7 +52,7 @@ def create_report_pipeline() -> Pipeline:
     """`data_report`: what a user's own folder holds."""
     return Pipeline(
         [
-            Node(
+            step(
                 nodes.render_data_report,
                 [
                     *("raw_index", "class_prior", "initial_model", "image_store"),
@@ -68,7 +69,7 @@ def create_oracle_pipeline() -> Pipeline:
     """`oracle_images`, the normal part of U by ground truth."""
     return Pipeline(
         [
-            Node(
+            step(
                 nodes.select_normal,
                 ["unlabeled_images", "oracle_unlabeled"],
                 "oracle_images",

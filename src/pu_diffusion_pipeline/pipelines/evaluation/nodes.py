@@ -23,7 +23,7 @@ def judge_samples(
     evaluation: EvaluationOptions,
     device: str,
 ) -> pd.DataFrame:
-    """A row per sample: the class the judge gives it and whether that is a sensitive one.
+    """Ask the judge for the class of each sample, and note whether it is a sensitive one.
 
     Of a judge of the user's own: whether that one takes it for sensitive.
     """
@@ -46,7 +46,7 @@ def judge_samples_by_sensitivity(
     judge_options: JudgeOptions,
     evaluation: EvaluationOptions,
 ) -> pd.DataFrame:
-    """A row per sample: its probability of being sensitive, and whether it counts as such.
+    """Give each sample its probability of being sensitive; no labels are there for a judge.
 
     By the classifier above 1/2; by a judge of the user's own above its threshold.
     """
@@ -65,7 +65,7 @@ def judge_samples_by_sensitivity(
 def extract_sample_features(
     samples: ImageSet, judge: "Judge", evaluation: EvaluationOptions, device: str
 ) -> "Features":
-    """Features of the samples."""
+    """Compute the samples' features, which the distances compare with those of real images."""
     from pu_diffusion_pipeline.diffusion.compute import resolve_device
     from pu_diffusion_pipeline.metrics.fidelity import features_of
 
@@ -80,7 +80,7 @@ def score_samples(
     judge_report: dict[str, object],
     evaluation: EvaluationOptions,
 ) -> dict[str, object]:
-    """Every metric of the samples, with what it was measured by and on."""
+    """Measure the samples: their rate, their distances, and what these were measured by and on."""
     from pu_diffusion_pipeline.metrics.score import score
 
     measured = score(
@@ -98,7 +98,7 @@ def score_samples_by_sensitivity(
     judge_options: JudgeOptions,
     **estimated_by: Any,
 ) -> dict[str, object]:
-    """Every metric of the samples where no labels are; the rate is an estimate.
+    """Measure the samples where no labels are; the non-sensitive rate is an estimate.
 
     `estimated_by`: `sensitivity`, `sensitivity_report` and `num_resamples`.
     """

@@ -3,6 +3,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from pu_diffusion_pipeline.pipelines.evaluation import nodes
+from pu_diffusion_pipeline.steps import step
 
 SHARED = {"judge", "reference_features"}
 SCORED = ("samples", "judgements", "features", "reference_features")
@@ -23,7 +24,7 @@ def create_pipeline(method: str, is_blind: bool = False) -> Pipeline:
     evaluate = Pipeline(
         [
             judge,
-            Node(
+            step(
                 nodes.extract_sample_features,
                 ["samples", "judge", "params:evaluation", "params:compute.device"],
                 "features",
@@ -40,26 +41,26 @@ def create_pipeline(method: str, is_blind: bool = False) -> Pipeline:
 
 def _by_the_judge() -> tuple[Node, Node, set[str]]:
     """The nodes that differ, and what they share with other methods."""
-    judge = Node(
+    judge = step(
         nodes.judge_samples,
         ["samples", "judge", JUDGE, "params:evaluation", "params:compute.device"],
         "judgements",
         name="judge_samples",
     )
-    score = Node(
+    score = step(
         nodes.score_samples, [*SCORED, "judge_report", *SETTINGS], "metrics", name="score_samples"
     )
     return judge, score, {"judge_report"}
 
 
 def _blind() -> tuple[Node, Node, set[str]]:
-    judge = Node(
+    judge = step(
         nodes.judge_samples_by_sensitivity,
         ["samples", "sensitivity", JUDGE, *SETTINGS],
         "judgements",
         name="judge_samples",
     )
-    score = Node(
+    score = step(
         nodes.score_samples_by_sensitivity,
         {
             **{name: name for name in (*SCORED, "sensitivity", "sensitivity_report")},

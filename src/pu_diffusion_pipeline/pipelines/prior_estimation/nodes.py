@@ -11,7 +11,7 @@ from pu_diffusion_pipeline.positive_unlabeled.options import ClassPriorOptions
 def estimate_class_prior(
     unlabeled: ImageSet, labeled_sensitive: ImageSet, class_prior: ClassPriorOptions, seed: int
 ) -> tuple[dict[str, object], pd.DataFrame, pd.DataFrame, object]:
-    """The estimate's record, the per-estimator table, out-of-fold scores and the r(c) figure."""
+    """Estimate the share of sensitive images in U from U and S alone, by several estimators."""
     from pu_diffusion_pipeline.positive_unlabeled.class_prior import estimate
     from pu_diffusion_pipeline.reports.interactive import interactive_ratio_curve
     from pu_diffusion_pipeline.reports.tables import methods_table
@@ -22,14 +22,14 @@ def estimate_class_prior(
 
 
 def use_given_beta(beta: float) -> Mapping[str, object]:
-    """The beta of training, as the parameters give it."""
+    """Take the beta of training from the parameters."""
     from pu_diffusion_pipeline.positive_unlabeled.class_prior import choose_beta
 
     return choose_beta(beta)
 
 
 def use_estimated_beta(beta: str, class_prior: Mapping[str, object]) -> Mapping[str, object]:
-    """The beta of training, from the estimate or its upper bound."""
+    """Take the beta of training from the estimated class prior, or from its upper bound."""
     from pu_diffusion_pipeline.positive_unlabeled.class_prior import choose_beta
 
     return choose_beta(beta, class_prior)

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 def relearn(model: "DDPMPipeline", unlabeled: ImageSet, **settings: Any) -> ImageSet:
-    """Samples of the model while it is fine-tuned on U; `settings` as `training` takes them."""
+    """Fine-tune the finished model on U as an attacker would, and sample it on the way.
+
+    `settings`: as `training.relearning.relearn` takes them.
+    """
     from pu_diffusion_pipeline.training.relearning import relearn
 
     return relearn(model, unlabeled, **settings)
@@ -29,7 +32,7 @@ def judge_relearning(
     evaluation: EvaluationOptions,
     device: str,
 ) -> pd.DataFrame:
-    """A row per step of the fine-tuning: the rate by the judge, with its interval.
+    """Measure how many samples the judge takes for normal as the fine-tuning goes on.
 
     By a judge of the user's own, where there is one.
     """
@@ -49,7 +52,7 @@ def judge_relearning_by_sensitivity(
     evaluation: EvaluationOptions,
     num_resamples: int,
 ) -> pd.DataFrame:
-    """The same where no labels are; without an own judge the rate is an estimate."""
+    """Estimate how many samples are normal as the fine-tuning goes on; no labels are there."""
     from pu_diffusion_pipeline.metrics.relearning import rates_by_own_judge, rates_without_labels
 
     if judge_options.onnx is not None:
@@ -58,7 +61,7 @@ def judge_relearning_by_sensitivity(
 
 
 def record_relearning(relearning: pd.DataFrame) -> Record:
-    """What is left at the end of the fine-tuning: `step`, `non_sensitive_rate`, its interval."""
+    """Keep the non-sensitive rate at the end of the fine-tuning, with its interval."""
     last = relearning.iloc[-1]
     return {
         "step": int(last["step"]),
@@ -69,7 +72,7 @@ def record_relearning(relearning: pd.DataFrame) -> Record:
 def render_relearning(
     relearning: pd.DataFrame, unsupervised_metrics: Record, benchmark: str
 ) -> str:
-    """The page with the curve."""
+    """Write the page that shows how fast sensitive images come back."""
     from pu_diffusion_pipeline.reports.relearning import render_relearning
 
     return render_relearning(benchmark, relearning, unsupervised_metrics)

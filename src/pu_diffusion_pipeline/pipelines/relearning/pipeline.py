@@ -3,6 +3,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from pu_diffusion_pipeline.pipelines.relearning import nodes
+from pu_diffusion_pipeline.steps import step
 
 SECTIONS = ("relearning", "training", "objective", "compute", "sampling", "seed")
 SHARED = {"unlabeled_images", "judge", "sensitivity", "sensitivity_report"}
@@ -15,7 +16,7 @@ def create_pipeline(method: str, is_blind: bool = False) -> Pipeline:
         method: its name.
         is_blind: no labels say which images are sensitive: the rate is an estimate.
     """
-    relearn = Node(
+    relearn = step(
         nodes.relearn,
         {
             "model": "model",
@@ -25,7 +26,7 @@ def create_pipeline(method: str, is_blind: bool = False) -> Pipeline:
         "relearned_samples",
         name="relearn",
     )
-    record = Node(nodes.record_relearning, "relearning", "relearned", name="record_relearning")
+    record = step(nodes.record_relearning, "relearning", "relearned", name="record_relearning")
     nodes_of_it = Pipeline([relearn, _blind() if is_blind else _by_the_judge(), record])
     grouped = Pipeline(nodes_of_it, namespace="relearning", prefix_datasets_with_namespace=False)
     inputs = nodes_of_it.inputs()
@@ -35,7 +36,7 @@ def create_pipeline(method: str, is_blind: bool = False) -> Pipeline:
 
 def create_page_pipeline() -> Pipeline:
     """From `pu.relearning` to its page."""
-    render = Node(
+    render = step(
         nodes.render_relearning,
         ["pu.relearning", "unsupervised.metrics", "params:benchmark"],
         "relearning_page",
@@ -45,7 +46,7 @@ def create_page_pipeline() -> Pipeline:
 
 
 def _by_the_judge() -> Node:
-    return Node(
+    return step(
         nodes.judge_relearning,
         [
             *("relearned_samples", "judge"),
@@ -57,7 +58,7 @@ def _by_the_judge() -> Node:
 
 
 def _blind() -> Node:
-    return Node(
+    return step(
         nodes.judge_relearning_by_sensitivity,
         [
             *("relearned_samples", "sensitivity", "sensitivity_report"),

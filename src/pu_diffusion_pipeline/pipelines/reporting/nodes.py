@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 def tabulate_metrics(benchmark: str, **metrics: Record) -> tuple[pd.DataFrame, str]:
-    """A row per method, as a table and as Markdown; also shown in the terminal."""
+    """Put the metrics of each method into one table."""
     records = list(metrics.values())
     comparison = tables.comparison_table(records)
     tables.show_comparison(comparison, benchmark)
@@ -50,7 +50,7 @@ def summarize_runs(
     reporting: ReportingOptions,
     **finished: Record,
 ) -> tuple[pd.DataFrame, pd.DataFrame, str]:
-    """Every finished run with these parameters, of any seed and beta, and means with tests."""
+    """Gather every finished run that differs in seed and beta alone, with means and tests."""
     runs, left_out = select_runs(all_metrics, comparable)
     summary = summarize(runs, reporting)
     if len(runs) > len(finished):  # else the table of methods says the same
@@ -67,7 +67,7 @@ def draw_figure1(
     oracle_unlabeled: pd.DataFrame | None = None,
     **results: Any,
 ) -> tuple["Figure", "PlotlyFigure"]:
-    """Figure 1: U, S, and samples of unsupervised and PU training; sensitive images are framed."""
+    """Draw Figure 1: U, S, and samples of unsupervised and PU training, sensitive ones framed."""
     judged = _judged_samples(results)
     truth = None if oracle_unlabeled is None else oracle_unlabeled["is_sensitive"].to_numpy()
     panels: dict[str, Panel] = {
@@ -82,7 +82,7 @@ def draw_figure1(
 def draw_figure4(
     runs: pd.DataFrame, class_prior: Record, oracle_unlabeled: pd.DataFrame | None = None
 ) -> tuple["Figure", "PlotlyFigure"]:
-    """Figure 4: the metrics against beta; the true and the estimated share are marked."""
+    """Draw Figure 4: the metrics against beta, with the true and the estimated share marked."""
     from pu_diffusion_pipeline.reports.figures import beta_curves
     from pu_diffusion_pipeline.reports.interactive import interactive_beta_curves
 
@@ -99,7 +99,7 @@ def _marks(class_prior: Record, oracle_unlabeled: pd.DataFrame | None) -> dict[s
 def render_beta(
     runs: pd.DataFrame, class_prior: Record, oracle_unlabeled: pd.DataFrame | None = None
 ) -> str:
-    """The report's Figure 4; empty where runs of PU have fewer than two betas."""
+    """Draw Figure 4 for the report; it needs runs of PU with at least two betas."""
     from pu_diffusion_pipeline.reports.figures import beta_curves, to_svg
 
     given = pd.to_numeric(runs["beta"][runs["method"] == "pu"], errors="coerce")
@@ -112,7 +112,7 @@ def render_beta(
 def tabulate_frontier(
     runs: pd.DataFrame, all_relearned: Mapping[str, Record], **given: Any
 ) -> tuple[pd.DataFrame, str]:
-    """What each method reaches and costs, as a table and as Markdown; also in the terminal.
+    """Compare what each method prevents and what it costs.
 
     `given`: as `_frontier_points` takes it, and second opinions that must be there before.
     """
@@ -125,7 +125,7 @@ def tabulate_frontier(
 
 
 def render_frontier(runs: pd.DataFrame, all_relearned: Mapping[str, Record], **given: Any) -> str:
-    """The report's section on all methods; empty where only those of the report were run."""
+    """Write the report's section on all methods, where more were run than those of the report."""
     from pu_diffusion_pipeline.reports.page import render_frontier
 
     if set(runs["method"]) <= set(DEFAULT_METHODS):
@@ -151,21 +151,21 @@ def _frontier_points(
 
 
 def draw_frontier(points: pd.DataFrame) -> tuple["Figure", "PlotlyFigure"]:
-    """Rate against distance, all methods."""
+    """Draw the non-sensitive rate of every method against its distance to real images."""
     from pu_diffusion_pipeline.reports.frontier import frontier_figure, interactive_frontier
 
     return frontier_figure(points), interactive_frontier(points)
 
 
 def draw_samples(**results: Any) -> tuple["Figure", "PlotlyFigure"]:
-    """Figures 2 and 3: the first samples of each method; those judged sensitive are framed."""
+    """Draw Figures 2 and 3: the first samples of each method, those judged sensitive framed."""
     from pu_diffusion_pipeline.reports.figures import sample_panels
 
     return _drawn(sample_panels(_judged_samples(results)), columns=10)
 
 
 def draw_curves(**histories: pd.DataFrame) -> "Figure":
-    """Loss and risks over the training steps."""
+    """Draw the loss and the risks over the training steps."""
     from pu_diffusion_pipeline.reports.figures import training_curves
 
     return training_curves(histories)
@@ -177,7 +177,7 @@ def render_class_prior(
     class_prior_scores: pd.DataFrame,
     oracle_unlabeled: pd.DataFrame | None = None,
 ) -> str:
-    """The report's section on the share of sensitive images in U: the estimate and the truth."""
+    """Write the report's section on the share of sensitive images in U."""
     from pu_diffusion_pipeline.reports.page import render_class_prior
 
     true_share = _true_share(oracle_unlabeled)
@@ -199,7 +199,7 @@ def render_report(
     curves: Mapping[str, bytes],
     **results: Any,
 ) -> str:
-    """The report: one HTML page that needs no other file."""
+    """Write the report, one HTML page that needs no other file."""
     from pu_diffusion_pipeline.reports import page
 
     shown = page.Tables(comparison, summary, paper_row, reporting)
@@ -211,7 +211,7 @@ def render_report(
 
 
 def render_samples(reporting: ReportingOptions, **results: Any) -> tuple[str, str]:
-    """The report's grids of samples, and how many of them show each class."""
+    """Write the report's grids of samples, and count how many show each class."""
     from pu_diffusion_pipeline.reports import samples
 
     shown = samples.render_samples(_judged_samples(results), is_blurred=reporting.blur_sensitive)
@@ -220,7 +220,7 @@ def render_samples(reporting: ReportingOptions, **results: Any) -> tuple[str, st
 
 
 def render_given(unlabeled: ImageSet, labeled_sensitive: ImageSet) -> str:
-    """The report's examples of U and of S."""
+    """Show examples of U and of S in the report."""
     from pu_diffusion_pipeline.reports import samples
 
     return samples.render_given(unlabeled.images, labeled_sensitive.images)

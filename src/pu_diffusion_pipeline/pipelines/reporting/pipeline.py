@@ -6,6 +6,7 @@ from kedro.pipeline import Node, Pipeline
 
 from pu_diffusion_pipeline.diffusion.methods import models_of
 from pu_diffusion_pipeline.pipelines.reporting import nodes
+from pu_diffusion_pipeline.steps import step
 
 SECTIONS = ("samples", "classes", "beta", "given", "class_prior", "frontier")  # of the report
 
@@ -16,7 +17,7 @@ def create_summary_pipeline(after: Iterable[str] = ()) -> Pipeline:
     Args:
         after: methods whose metrics must be there before the runs are gathered.
     """
-    summarize = Node(
+    summarize = step(
         nodes.summarize_runs,
         {
             "all_metrics": "all_metrics",
@@ -33,7 +34,7 @@ def create_summary_pipeline(after: Iterable[str] = ()) -> Pipeline:
 
 def create_figure1_pipeline(is_blind: bool = False) -> Pipeline:
     """Figure 1 of the paper, from saved sets and samples."""
-    figure = Node(
+    figure = step(
         nodes.draw_figure1,
         {
             "unlabeled": "unlabeled_images",
@@ -49,7 +50,7 @@ def create_figure1_pipeline(is_blind: bool = False) -> Pipeline:
 
 def create_figure4_pipeline(is_blind: bool = False) -> Pipeline:
     """Figure 4 of the paper, from every finished run of the benchmark."""
-    figure = Node(
+    figure = step(
         nodes.draw_figure4,
         {"runs": "runs", "class_prior": "class_prior", **truth(is_blind)},
         ["figure4", "figure4_interactive"],
@@ -68,9 +69,9 @@ def create_frontier_pipeline(is_blind: bool = False, after: Iterable[str] = ()) 
     after = list(after)
     given = frontier_inputs(is_blind) | ({} if is_blind else of_each(after, "second_opinion"))
     points = ["frontier_points", "frontier_markdown"]
-    tabulate = Node(nodes.tabulate_frontier, given, points, name="tabulate_frontier")
+    tabulate = step(nodes.tabulate_frontier, given, points, name="tabulate_frontier")
     outputs = ["frontier_figure", "frontier_figure_interactive"]
-    figure = Node(nodes.draw_frontier, "frontier_points", outputs, name="draw_frontier")
+    figure = step(nodes.draw_frontier, "frontier_points", outputs, name="draw_frontier")
     return create_summary_pipeline(after) + Pipeline([tabulate, figure])
 
 
@@ -85,19 +86,19 @@ def create_pipeline(
         is_relearned: the report shows `pu.relearning`.
     """
     methods = list(methods)
-    tables = Node(
+    tables = step(
         nodes.tabulate_metrics,
         {"benchmark": "params:benchmark", **of_each(methods, "metrics")},
         ["comparison", "comparison_markdown"],
         name="tabulate_metrics",
     )
-    samples = Node(
+    samples = step(
         nodes.draw_samples,
         results_of(methods, "samples", "judgements"),
         ["samples_figure", "samples_figure_interactive"],
         name="draw_samples",
     )
-    curves = Node(
+    curves = step(
         nodes.draw_curves,
         of_each(models_of(methods), "training_history"),
         "curves_figure",
@@ -119,19 +120,19 @@ def create_page_pipeline(methods: Iterable[str], is_blind: bool, is_relearned: b
     """The report as an HTML page."""
     prior = ("class_prior", "class_prior_methods", "class_prior_scores")
     judge = "sensitivity_report" if is_blind else "judge_report"
-    class_prior = Node(
+    class_prior = step(
         nodes.render_class_prior,
         {**{name: name for name in prior}, **truth(is_blind)},
         "class_prior_section",
         name="render_class_prior",
     )
-    frontier = Node(
+    frontier = step(
         nodes.render_frontier,
         frontier_inputs(is_blind),
         "frontier_section",
         name="render_frontier",
     )
-    report = Node(
+    report = step(
         nodes.render_report,
         {
             "comparison": "comparison",
@@ -153,19 +154,19 @@ def create_page_pipeline(methods: Iterable[str], is_blind: bool, is_relearned: b
 
 
 def _sections(methods: Iterable[str], is_blind: bool) -> list[Node]:
-    samples = Node(
+    samples = step(
         nodes.render_samples,
         {"reporting": "params:reporting", **results_of(methods, "samples", "judgements")},
         ["samples_section", "classes_section"],
         name="render_samples",
     )
-    given = Node(
+    given = step(
         nodes.render_given,
         ["unlabeled_images", "labeled_sensitive_images"],
         "given_section",
         name="render_given",
     )
-    beta = Node(
+    beta = step(
         nodes.render_beta,
         {"runs": "runs", "class_prior": "class_prior", **truth(is_blind)},
         "beta_section",

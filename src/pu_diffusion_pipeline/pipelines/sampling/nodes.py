@@ -27,7 +27,7 @@ def sample_model(
     seed: int,
     **drawn: Any,
 ) -> ImageSet:
-    """Samples of a trained model, saved once as uint8.
+    """Sample a trained model.
 
     `drawn`: `away`, as in `sample_images`.
     """
@@ -45,7 +45,7 @@ def sample_model(
 def sample_guided(
     other: "DDPMPipeline", guiding: GuidingOptions, method: str, **plain: Any
 ) -> ImageSet:
-    """Samples of a model that is pushed away from another one.
+    """Sample a model while pushing it away from another one.
 
     `plain`: the arguments of `sample_model`.
     """
@@ -65,7 +65,7 @@ def sample_filtered(
     sampling: SamplingOptions,
     **plain: Any,
 ) -> ImageSet:
-    """Samples of a model without those that are most probably sensitive; more are drawn.
+    """Sample a model, and draw anew what is most probably sensitive.
 
     `plain`: the other arguments of `sample_model`.
     """

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
 from pu_diffusion_pipeline.bound import bound
 from pu_diffusion_pipeline.diffusion.methods import Method
 from pu_diffusion_pipeline.pipelines.sampling import nodes
+from pu_diffusion_pipeline.steps import step
 
 PARAMETERS = {
     "sampling": "params:sampling",
@@ -34,7 +35,7 @@ def create_pipeline(name: str, method: Method) -> Pipeline:
     if "filtering" in method.sections:
         function = bound(nodes.sample_filtered, method=name)
         inputs |= {"sensitivity": "sensitivity", "filtering": "params:filtering"}
-    sample = Node(function, inputs, "samples", name=function.__name__)
+    sample = step(function, inputs, "samples", name=function.__name__)
     grouped = Pipeline([sample], namespace="sampling", prefix_datasets_with_namespace=False)
     parameters = {one for one in inputs.values() if one.startswith("params:")}
     shared = set(inputs.values()) - parameters - OWN

@@ -20,7 +20,7 @@ def train_second_judge(
     normal_classes: tuple[int, ...],
     judge: JudgeOptions,
 ) -> "SecondJudge":
-    """A judge of another kind, from the first one's images, with its accuracy on unseen ones."""
+    """Train a judge of another kind on the first one's images."""
     from pu_diffusion_pipeline.metrics.second_judge import accuracy_of, train_second_judge
 
     is_normal = judge_index["class"].isin(normal_classes).to_numpy()
@@ -36,7 +36,7 @@ def ask_second_judge(
     labeled_sensitive: ImageSet,
     heldout_images: ImageSet,
 ) -> Record:
-    """What the second judge says of the samples, their classes, and whether they copy S."""
+    """Ask the second judge about the samples, and look for copies of S among them."""
     from pu_diffusion_pipeline.metrics.second_judge import second_opinion
 
     sensitive = (labeled_sensitive.images, heldout_images.images)

@@ -1,15 +1,16 @@
 """Train the second judge, and ask it about one method's samples."""
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
 from pu_diffusion_pipeline.pipelines.second_judge import nodes
+from pu_diffusion_pipeline.steps import step
 
 SHARED = {"second_judge", "labeled_sensitive_images", "heldout_images"}
 
 
 def create_pipeline() -> Pipeline:
     """From the first judge's images to `second_judge`."""
-    train = Node(
+    train = step(
         nodes.train_second_judge,
         [
             *("judge_images", "judge_index", "test_images", "heldout_images"),
@@ -27,7 +28,7 @@ def create_opinion_pipeline(method: str) -> Pipeline:
     Args:
         method: its name.
     """
-    ask = Node(
+    ask = step(
         nodes.ask_second_judge,
         {
             "samples": "samples",

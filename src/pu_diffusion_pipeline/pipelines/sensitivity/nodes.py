@@ -23,7 +23,7 @@ def fit_sensitivity(
     sensitivity: SensitivityOptions,
     class_prior: ClassPriorOptions,
 ) -> tuple["SensitivityClassifier", dict[str, object], pd.DataFrame]:
-    """The classifier, its report, and U in the order in which a person should look at it."""
+    """Train a classifier of sensitive images from U and S alone."""
     from pu_diffusion_pipeline.positive_unlabeled.sensitivity import fit_sensitivity
 
     positions = unlabeled_index["position"].to_numpy()
@@ -37,7 +37,7 @@ def clean_unlabeled(
     sensitivity: "SensitivityClassifier",
     cleaning: CleaningOptions,
 ) -> tuple[ImageSet, dict[str, object], dict[str, object]]:
-    """U without what is probably sensitive, the share of sensitive images left, and the counts."""
+    """Leave out of U what is probably sensitive, and estimate how much of it is left."""
     from pu_diffusion_pipeline.positive_unlabeled.cleaning import clean
 
     positions = unlabeled_index["position"].to_numpy()
@@ -49,7 +49,7 @@ def clean_unlabeled(
 def weigh_unlabeled(
     unlabeled_index: pd.DataFrame, sensitivity: "SensitivityClassifier"
 ) -> pd.DataFrame:
-    """The probability of each image of U of being sensitive, in U's order.
+    """Give each image of U its probability of being sensitive.
 
     Rounded: the classifier's last bits depend on the machine, and a training goes on only with the
     same weights.
@@ -68,7 +68,7 @@ def render_review(
     raw_index: pd.DataFrame,
     benchmark: str,
 ) -> tuple[pd.DataFrame, str]:
-    """The list of U with paths and probabilities, and the page with the first images."""
+    """List the images of U that a person should look at first."""
     from pu_diffusion_pipeline.reports.review import render_review, review_list
 
     review = review_list(review_order, raw_index)

@@ -1,13 +1,14 @@
 """Fit the classifier of sensitivity to U and S; list the most suspicious images of U."""
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
 from pu_diffusion_pipeline.pipelines.sensitivity import nodes
+from pu_diffusion_pipeline.steps import step
 
 
 def create_pipeline() -> Pipeline:
     """From U and S to `sensitivity`, its report and the order of review."""
-    node = Node(
+    node = step(
         nodes.fit_sensitivity,
         [
             *("unlabeled_images", "unlabeled_index", "labeled_sensitive_images"),
@@ -24,13 +25,13 @@ def create_cleaning_pipeline() -> Pipeline:
 
     And `unlabeled_probabilities`, for methods that weigh U instead.
     """
-    clean = Node(
+    clean = step(
         nodes.clean_unlabeled,
         ["unlabeled_images", "unlabeled_index", "sensitivity", "params:cleaning"],
         ["cleaned_images", "cleaned_beta", "cleaning_report"],
         name="clean_unlabeled",
     )
-    weigh = Node(
+    weigh = step(
         nodes.weigh_unlabeled,
         ["unlabeled_index", "sensitivity"],
         "unlabeled_probabilities",
@@ -41,7 +42,7 @@ def create_cleaning_pipeline() -> Pipeline:
 
 def create_review_pipeline() -> Pipeline:
     """`review_list` and `review_page`, for a person who cleans U."""
-    node = Node(
+    node = step(
         nodes.render_review,
         [
             *("review_order", "unlabeled_images", "unlabeled_index", "raw_index"),

@@ -42,7 +42,7 @@ def initialize_denoiser(
     data: DataOptions,
     seed: int,
 ) -> "tuple[DDPMPipeline, Record]":
-    """Where training starts: random weights that depend on the seed alone, or a given model."""
+    """Make the model where training starts: random weights of this seed, or a given model."""
     from pu_diffusion_pipeline.training.start import initial_record, load_start, random_start
 
     if pretrained is None:
@@ -62,7 +62,7 @@ def pretrain_denoiser(
     compute: ComputeOptions,
     data: DataOptions,
 ) -> "tuple[DDPMPipeline, Record]":
-    """A stand-in for a published model: all images that are not held out, without classes."""
+    """Train a stand-in for a published model on all images that are not held out."""
     from diffusers import DDPMPipeline
 
     from pu_diffusion_pipeline.training.job import Job, run_job
@@ -87,7 +87,7 @@ def train_denoiser(
     method: str,
     **given: Any,
 ) -> "tuple[DDPMPipeline, pd.DataFrame, Record]":
-    """The trained pipeline, the loss and risk curves, and the manifest.
+    """Train the method's model.
 
     `given`: `beta` where the method uses it, who watches, if anybody does, the folder
     `tensorboard` and whether `tracking` wants it, and what `_training_sets` takes.
@@ -135,7 +135,7 @@ def train_watched_denoiser(
     evaluation: EvaluationOptions,
     **training: Any,
 ) -> "tuple[DDPMPipeline, pd.DataFrame, Record]":
-    """As `train_denoiser`, while the judge looks at samples every `watch.every` steps.
+    """Train the method's model while the judge looks at samples every watch.every steps.
 
     With `watch.keep: best` the judge, and so the ground truth, chooses the weights that are kept:
     the one exception from the rule that training never sees the truth about U.

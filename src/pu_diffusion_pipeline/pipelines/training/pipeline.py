@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
 from pu_diffusion_pipeline.bound import bound
 from pu_diffusion_pipeline.diffusion.methods import Method
 from pu_diffusion_pipeline.pipelines.training import nodes
+from pu_diffusion_pipeline.steps import step
 
 SECTIONS = ("training", "objective", "compute", "seed", "tracking")
 WATCHED_SECTIONS = ("watch", "sampling", "evaluation")
@@ -17,7 +18,7 @@ def create_initial_pipeline() -> Pipeline:
     sections = ("pretrained", "denoiser", "noise", "data", "seed")
     return Pipeline(
         [
-            Node(
+            step(
                 nodes.initialize_denoiser,
                 _parameters(sections),
                 ["initial_model", "initial_manifest"],
@@ -33,7 +34,7 @@ def create_pretraining_pipeline() -> Pipeline:
     inputs = {"judge_images": "judge_images", "checkpoints": "base_checkpoints"}
     return Pipeline(
         [
-            Node(
+            step(
                 nodes.pretrain_denoiser,
                 {**inputs, **_parameters(sections)},
                 ["base_model", "base_manifest"],
@@ -65,7 +66,7 @@ def create_pipeline(
         shared |= {"judge": "judge", "reference_features": "reference_features"}
         sections |= _parameters(WATCHED_SECTIONS)
         own["watch_folder"] = "watch"
-    train = Node(
+    train = step(
         bound(function, method=name),
         {**shared, **own, **sections},
         ["model", "training_history", "training_manifest"],
