@@ -8,7 +8,7 @@ from scipy import stats
 
 from pu_diffusion_pipeline.diffusion.methods import METHODS
 from pu_diffusion_pipeline.errors import InvalidInput
-from pu_diffusion_pipeline.experiment.commands import missing_commands
+from pu_diffusion_pipeline.experiment.commands import missing_commands, missing_lines
 from pu_diffusion_pipeline.reports.options import ReportingOptions
 from pu_diffusion_pipeline.reports.paper_tables import BenchmarkSummary, paper_table
 from pu_diffusion_pipeline.reports.runs import missing_runs, over_beta, select_runs
@@ -183,14 +183,27 @@ def test_missing_runs_are_those_without_which_the_table_has_a_hole():
 def test_commands_make_the_missing_runs():
     there = {name: value for name, value in records(beta=0.5).items() if name != "pu/seed_4"}
     commands = missing_commands(select_runs(there, asked()).runs, asked())
-    assert commands == [
-        "kedro run --env=b --pipelines=train_pu,sample_pu,evaluate_pu --params=seed:4,beta:0.5"
-    ]
+    assert commands == {
+        ("pu", 4): "kedro run --env=b --pipelines=train_pu,sample_pu,evaluate_pu "
+        "--params=seed:4,beta:0.5"
+    }
     fine_tuned = {method: {**made, "pretrained": "model"} for method, made in asked().items()}
     commands = missing_commands(select_runs(there, asked()).runs, fine_tuned)
-    assert commands[0] == (
+    assert commands["pretrained", 0] == (
         "kedro run --env=b --pipelines=sample_pretrained,evaluate_pretrained --params=seed:0"
     )
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 30])
+def test_three_lines_name_the_missing_runs_however_many_there_are(count):
+    seeds = [0, 2, 3, *range(5, 100)]
+    missing = {("pu", seed): f"kedro run --params=seed:{seed}" for seed in seeds[:count]}
+    lines = missing_lines(missing)
+    assert len(lines) == (0, 2, 3)[min(count, 2)]
+    assert all(len(line) < 100 for line in lines)
+    assert [line for line in lines if "seed:0" in line] == lines[1:2]
+    if count == 30:
+        assert lines[0] == "Missing for a full table, 30: pu with seed 0,2-3,5-31"
 
 
 def test_no_run_with_the_parameters_asked_for_is_refused_by_name():

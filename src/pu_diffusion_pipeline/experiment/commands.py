@@ -41,8 +41,8 @@ def kedro_run(
 
 def missing_commands(
     runs: "pd.DataFrame", comparable: Mapping[str, Mapping[str, object]]
-) -> list[str]:
-    """Commands that make the runs which a full table of the benchmark still needs.
+) -> dict[tuple[str, int], str]:
+    """Method and seed of each run that a full table still needs, to the command that makes it.
 
     A full table has every default method, and the pre-trained model if there is one, with every
     seed that some run has.
@@ -56,13 +56,43 @@ def missing_commands(
     pretrained = ["pretrained"] if comparable["pu"].get("pretrained") else []
     methods = [*pretrained, *DEFAULT_METHODS]
     seeds = sorted(set(runs["seed"]))
-    commands = []
+    commands = {}
     for method, seed in missing_runs(runs, methods, seeds, comparable["pu"]["beta"]):
         asked = comparable[method]
         given = {"seed": seed, **({"beta": asked["beta"]} if "beta" in asked else {})}
         arguments = kedro_run(str(asked["benchmark"]), pipelines_of(method), given)
-        commands.append(" ".join(["kedro", *arguments]))
+        commands[method, seed] = " ".join(["kedro", *arguments])
     return commands
+
+
+def missing_lines(missing: Mapping[tuple[str, int], str]) -> list[str]:
+    """At most three lines on the missing runs, however many there are.
+
+    Args:
+        missing: `missing_commands`.
+    """
+    if not missing:
+        return []
+    seeds: dict[str, list[int]] = {}
+    for method, seed in missing:
+        seeds.setdefault(method, []).append(seed)
+    named = [f"{method} with seed {_spans(given)}" for method, given in seeds.items()]
+    lines = [
+        f"Missing for a full table, {len(missing)}: {', '.join(named)}",
+        f"The first of them: {next(iter(missing.values()))}",
+    ]
+    return lines + ["The others: their commands are in summary.md"] * (len(missing) > 1)
+
+
+def _spans(seeds: Sequence[int]) -> str:
+    """Rising numbers as `0-4,7`."""
+    spans: list[list[int]] = []
+    for seed in seeds:
+        if spans and spans[-1][-1] == seed - 1:
+            spans[-1][1:] = [seed]
+        else:
+            spans.append([seed])
+    return ",".join("-".join(map(str, span)) for span in spans)
 
 
 def flat(parameters: Mapping[str, object], prefix: str = "") -> dict[str, object]:

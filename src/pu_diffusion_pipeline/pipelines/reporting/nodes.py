@@ -14,7 +14,7 @@ import pandas as pd
 
 from pu_diffusion_pipeline.diffusion.methods import DEFAULT_METHODS
 from pu_diffusion_pipeline.diffusion.options import GuidingOptions, NoiseOptions, SamplingOptions
-from pu_diffusion_pipeline.experiment.commands import missing_commands
+from pu_diffusion_pipeline.experiment.commands import missing_commands, missing_lines
 from pu_diffusion_pipeline.images.image_set import ImageSet
 from pu_diffusion_pipeline.metrics.registry import Record
 from pu_diffusion_pipeline.positive_unlabeled.options import FilteringOptions
@@ -56,9 +56,10 @@ def summarize_runs(
     if len(runs) > len(finished):  # else the table of methods says the same
         show_summary(summary, paper_row)
     missing = missing_commands(runs, comparable)
-    for command in missing:
-        log.info("Missing for a full table: %s", command)
-    return runs, summary, summary_markdown(summary, paper_row, reporting, missing, left_out)
+    for line in missing_lines(missing):
+        log.info("%s", line)
+    text = summary_markdown(summary, paper_row, reporting, missing.values(), left_out)
+    return runs, summary, text
 
 
 def draw_figure1(
