@@ -9,6 +9,8 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
 os.environ["DO_NOT_TRACK"] = "1"  # kedro-telemetry
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -51,19 +53,29 @@ def run(session):
     def run_pipeline(
         folder: Path, pipeline: str = "__default__", env: str = "test", **params
     ) -> None:
-        with session(folder, env, **params) as opened:
+        with session(folder, env, **params) as opened, status_below(folder):
             opened.run(pipeline_names=[pipeline])
 
     return run_pipeline
 
 
+@contextmanager
+def status_below(folder: Path) -> Iterator[None]:
+    """What kedro-viz shows of a run stays in the run's folder: a test must not change the user's.
+
+    Its hook writes into the Kedro project that holds the current folder.
+    """
+    with pytest.MonkeyPatch.context() as patched:
+        finder = "kedro_viz.integrations.kedro.hooks_utils._find_kedro_project"
+        patched.setattr(finder, lambda _: folder)
+        yield
+
+
 @pytest.fixture(scope="session")
-def finished_run(tmp_path_factory) -> Path:
+def finished_run(session, tmp_path_factory) -> Path:
     """A folder in which `kedro run --env=test` has run. Tests that change it copy it first."""
     folder = tmp_path_factory.mktemp("finished")
-    with settings.SESSION_CLASS.create(
-        project_path=folder, conf_source=str(REPO / "conf"), env="test", save_on_close=False
-    ) as opened:
+    with session(folder) as opened, status_below(folder):
         opened.run()
     return folder
 

@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+from kedro.framework.project import pipelines
 
 from pu_diffusion_pipeline import hooks
 from pu_diffusion_pipeline.diffusion.options import ComputeOptions
@@ -147,6 +148,42 @@ def test_what_was_claimed_while_a_run_waited_is_not_overwritten(
     monkeypatch.setattr(hooks, "hold", meet_another)
     with pytest.raises(InvalidInput, match=r"data\.image_size: made with 8, now 16"):
         run(tmp_path, "data_engineering")
+
+
+STATUS = ".viz/kedro_pipeline_events.json"
+
+
+def told(folder, event: str, field: str) -> list[str]:
+    """What kedro-viz was told of the events of a kind."""
+    return [
+        one[field] for one in json.loads((folder / STATUS).read_text()) if one["event"] == event
+    ]
+
+
+def test_kedro_viz_is_told_how_a_whole_run_went(finished_run):
+    names = {node.name for node in pipelines["__default__"].nodes}
+    assert set(told(finished_run, "after_node_run", "node")) == names
+    assert set(told(finished_run, "after_node_run", "status")) == {"success"}
+    assert told(finished_run, "after_pipeline_run", "timestamp")
+
+
+def test_kedro_viz_is_told_which_node_failed(tmp_path, run, monkeypatch):
+    def fail(*_):
+        raise InvalidInput("the disk is on fire")
+
+    monkeypatch.setattr("pu_diffusion_pipeline.pipelines.data_engineering.nodes.split_index", fail)
+    with pytest.raises(InvalidInput, match="on fire"):
+        run(tmp_path, "recommended")
+    assert "data_engineering.index_source" in told(tmp_path, "after_node_run", "node")
+    assert told(tmp_path, "on_node_error", "node") == ["data_engineering.split_source"]
+    for event in ("on_node_error", "on_pipeline_error"):
+        assert told(tmp_path, event, "error") == ["the disk is on fire"]
+
+
+def test_a_part_of_a_run_leaves_what_kedro_viz_was_told(finished_copy, run):
+    before = (finished_copy / STATUS).read_bytes()
+    run(finished_copy, "evaluate_pu")
+    assert (finished_copy / STATUS).read_bytes() == before
 
 
 def test_a_failed_run_holds_no_lock(finished_copy, run):

@@ -8,12 +8,16 @@ from kedro.framework.project import pipelines
 from kedro.framework.session import KedroSession
 from kedro.pipeline import Pipeline
 from kedro.runner import AbstractRunner, SequentialRunner
+from kedro_viz.integrations.kedro.run_hooks import PipelineRunStatusHook
 
 from pu_diffusion_pipeline.config_loader import ProjectConfigLoader
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.experiment.parameters import Parameters
 from pu_diffusion_pipeline.pipeline_registry import BLIND, ESTIMATED, RELEARNED, WATCHED
 
+# Pipelines from source images to the report. kedro-viz shows how the last run of one went: its own
+# hook would warn about every other run, so settings.py leaves that out.
+WHOLE = frozenset({"__default__", "recommended", "finetune"})
 TRUTH = "oracle_unlabeled"  # the data set that says which images of U are sensitive
 
 
@@ -57,7 +61,9 @@ class ExperimentSession(KedroSession):
         loader = self.load_context().config_loader
         assert isinstance(loader, ProjectConfigLoader)
         chosen = variants(names, loader.final_parameters())
-        return super().run(None, chosen, tags, runner, *args, **options)
+        if WHOLE.issuperset(names) and not any((tags, *args, *options.values())):
+            self._hook_manager.register(PipelineRunStatusHook())
+        return super().run(None, chosen, tags, runner or SequentialRunner(), *args, **options)
 
 
 def variants(names: Iterable[str], parameters: Parameters) -> list[str]:

@@ -14,7 +14,7 @@ HOOKS = (
     NamePages(),
     TrackWithMlflow(),
 )
-DISABLE_HOOKS_FOR_PLUGINS = ("kedro-viz",)  # it warns at length about every partial run
+DISABLE_HOOKS_FOR_PLUGINS = ("kedro-viz",)  # it warns about every partial run; see session.WHOLE
 
 SESSION_CLASS = ExperimentSession
 CONFIG_LOADER_CLASS = ProjectConfigLoader
