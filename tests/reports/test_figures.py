@@ -1,5 +1,7 @@
 import base64
 import io
+import re
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,8 @@ from pu_diffusion_pipeline.reports.figures import (
     FRAME,
     LABELS,
     SMALLEST_SHOWN,
+    beta_curves,
+    hover,
     image_panels,
     mosaic,
     sample_panels,
@@ -175,3 +179,29 @@ def test_interactive_grids_hold_the_same_pictures():
     for trace, (images, framed) in zip(figure.data, panels.values(), strict=True):
         shown = Image.open(io.BytesIO(base64.b64decode(trace.source.partition(",")[2])))
         np.testing.assert_array_equal(np.asarray(shown), np.asarray(mosaic(images, 2, framed)))
+
+
+def test_the_points_of_figure_4_tell_their_values_under_the_mouse():
+    points = pd.DataFrame({"beta": [0.1, 0.2], "n": [5, 1]})
+    for column, value in (("nsr", 0.947), ("distance", 44.1)):
+        points[[column, f"{column}_low", f"{column}_high"]] = value
+    svg = to_svg(beta_curves(points, {}, None))
+    assert re.findall("<title>(.*?)</title>", svg) == [
+        f"beta {beta}: {metric}, n = {n}"
+        for metric in ("non-sensitive rate 0.947", "Frechet distance 44.10")
+        for beta, n in ((0.1, 5), (0.2, 1))
+    ]
+
+
+def test_what_a_point_tells_is_text_whatever_it_holds():
+    figure = small_figure()
+    hover(figure.axes[0], 0, 0, "<b>\"a\" & 'b'</b> \u202eabc")
+    svg = to_svg(figure)
+    assert "<b>" not in svg
+    title = ET.fromstring(svg).find(".//{http://www.w3.org/2000/svg}title")
+    assert title.text == "<b>\"a\" & 'b'</b> \u202eabc"
+
+
+def test_no_images_make_a_picture_too():
+    empty = mosaic(np.zeros((0, 1, 4, 4), dtype=np.uint8), columns=8)
+    assert empty.size == (64, 8)

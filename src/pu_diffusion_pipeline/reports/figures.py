@@ -1,6 +1,7 @@
 """Matplotlib figures: grids of images with the sensitive ones framed, curves."""
 
 import io
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -12,10 +13,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from pu_diffusion_pipeline.metrics.registry import METRICS, Record, main_metrics
+from pu_diffusion_pipeline.metrics.registry import METRICS, Metric, Record, main_metrics
 from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores, ratio_curve
 
 FRAME = (214, 39, 40)  # red
+HOVER = "hover: "  # begins the id of a mark whose text a browser shows under the mouse
+HOVER_ID = re.compile(rf'<g id="{HOVER}([^"]*)">')
 SMALLEST_SHOWN = 1e-30
 LABELS = {
     "unlabeled_negative": "error on U",
@@ -39,7 +42,7 @@ def mosaic(
         border: pixels around each image.
     """
     count, _, height, width = images.shape
-    rows = -(-count // columns)
+    rows = max(1, -(-count // columns))  # a picture has pixels, also without images
     tall = height + 2 * border
     wide = width + 2 * border
     canvas = np.full((rows * tall, columns * wide, 3), 255, dtype=np.uint8)
@@ -104,7 +107,7 @@ def beta_curves(
     figure = Figure(figsize=(4.8 * len(metrics), 3.8), layout="constrained")
     places = np.atleast_1d(figure.subplots(1, len(metrics)))
     for axes, (column, metric) in zip(places, metrics.items(), strict=True):
-        _draw_over_beta(axes, points, column)
+        _draw_over_beta(axes, points, column, metric)
         if baseline is not None:
             gray = {"color": "tab:gray", "linestyle": "--", "linewidth": 1}
             axes.axhline(baseline[column], label="unsupervised", **gray)
@@ -117,7 +120,7 @@ def beta_curves(
     return figure
 
 
-def _draw_over_beta(axes: Axes, points: pd.DataFrame, column: str) -> None:
+def _draw_over_beta(axes: Axes, points: pd.DataFrame, column: str, metric: Metric) -> None:
     below = points[column] - points[f"{column}_low"]
     above = points[f"{column}_high"] - points[column]
     axes.errorbar(
@@ -129,6 +132,15 @@ def _draw_over_beta(axes: Axes, points: pd.DataFrame, column: str) -> None:
         linewidth=1.3,
         label="PU",
     )
+    for point in points.to_dict("records"):
+        value = metric.text(point[column])
+        said = f"beta {point['beta']:g}: {metric.name} {value}, n = {point['n']}"
+        hover(axes, point["beta"], point[column], said)
+
+
+def hover(axes: Axes, x: float, y: float, said: str) -> None:
+    """Mark a point so that a browser shows a text under the mouse (`svg_element`)."""
+    axes.plot([x], [y], marker="o", markersize=14, color="black", alpha=0, gid=HOVER + said)
 
 
 def _tidy(axes: Axes) -> None:
@@ -221,8 +233,8 @@ def to_svg(figure: Figure) -> str:
 
 
 def svg_element(text: str) -> str:
-    """An SVG file's element, for HTML."""
-    return text[text.index("<svg") :]
+    """An SVG file's element, for HTML; a browser shows the texts of `hover`."""
+    return HOVER_ID.sub(r"<g><title>\1</title>", text[text.index("<svg") :])
 
 
 def relearning_curve(relearning: pd.DataFrame, plain: float | None) -> Figure:

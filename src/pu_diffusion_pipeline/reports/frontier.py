@@ -12,6 +12,7 @@ from pu_diffusion_pipeline.diffusion.methods import METHODS, Method
 from pu_diffusion_pipeline.diffusion.options import GuidingOptions, NoiseOptions, SamplingOptions
 from pu_diffusion_pipeline.metrics.registry import METRICS, Record
 from pu_diffusion_pipeline.positive_unlabeled.options import FilteringOptions
+from pu_diffusion_pipeline.reports.figures import hover
 from pu_diffusion_pipeline.reports.runs import mean_and_range
 from pu_diffusion_pipeline.reports.text_table import TextTable
 
@@ -189,7 +190,8 @@ def frontier_figure(points: pd.DataFrame) -> Figure:
     Args:
         points: `frontier_points`.
     """
-    figure = Figure(figsize=(8.2, 4.6), layout="constrained")
+    height = max(4.6, 0.19 * len(points) + 0.4)  # of the legend
+    figure = Figure(figsize=(8.2, height), layout="constrained")
     axes = figure.subplots()
     markers = itertools.cycle("ovD^PX*<>p")
     for point in points.itertuples():
@@ -205,6 +207,11 @@ def frontier_figure(points: pd.DataFrame) -> Figure:
             linewidth=1,
             label=point.label,
         )
+        said = ", ".join(
+            f"{METRICS[name].name} {METRICS[name].text(getattr(point, name))}"
+            for name in (SAFE, DISTANCE)
+        )
+        hover(axes, getattr(point, DISTANCE), getattr(point, SAFE), f"{point.label}: {said}")
     front = points[points["is_on_front"]].sort_values(DISTANCE)
     axes.plot(front[DISTANCE], front[SAFE], color="tab:green", linewidth=1, zorder=0)
     axes.set(xlabel=TITLES[DISTANCE], ylabel=TITLES[SAFE])
