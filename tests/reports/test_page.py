@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from pu_diffusion_pipeline.diffusion.methods import METHODS
+from pu_diffusion_pipeline.reports.frontier import frontier_figure
 from pu_diffusion_pipeline.reports.options import ReportingOptions
 from pu_diffusion_pipeline.reports.origin import Origin
 from pu_diffusion_pipeline.reports.page import (
@@ -271,6 +273,56 @@ def test_text_from_outside_is_escaped():
     assert "<script" not in html
     assert html.count("&lt;script&gt;") >= 9
     assert EVIL in Reader(html).text
+
+
+RIGHT_TO_LEFT = "\u202eأرقام \u05d0"
+
+
+@pytest.mark.parametrize("name", [EVIL, RIGHT_TO_LEFT])
+def test_a_method_may_have_any_name(name, monkeypatch):
+    monkeypatch.setitem(METHODS, name, METHODS["pu_filtered"])
+    framed = np.zeros(5, dtype=bool)
+    shown = render_samples({name: (images(5, 9), framed)}, is_blurred=False)
+    table = comparison(method=["unsupervised", "pu", name])
+    html = page(
+        tables=Tables(table, pd.DataFrame({"n": [1]}), None, PAIRED),
+        sections=sections(samples=shown),
+        methods={**results(), name: result(name)},
+    )
+    assert "<script" not in html
+    assert Reader(html).text.count(" ".join(name.split())) >= 5
+
+
+def test_a_report_of_one_method_says_what_it_reaches():
+    table = comparison()[2:].assign(method="clean")
+    html = page(
+        tables=Tables(table, pd.DataFrame({"n": [1]}), None, PAIRED),
+        methods={"clean": result("clean")},
+    )
+    assert "Sensitive samples and Frechet distances: clean: 3.0 % and 12.5." in Reader(html).text
+
+
+@pytest.mark.parametrize("count", [0, 1, 5000])
+def test_a_page_shows_some_samples_however_many_there_are(count):
+    framed = np.arange(count) % 2 == 0
+    shown = render_samples({"pu": (images(count, 9), framed)}, is_blurred=True)
+    given = render_given(images(count, 9), images(count, 200))
+    html = page(sections=sections(samples=shown, given=given))
+    assert f"of these {min(count, 64)} samples are judged sensitive" in Reader(html).text
+    assert len(html) < 200_000
+
+
+def test_the_figure_of_very_many_runs_holds_all_their_names():
+    shown = {"method": "pu", "label": [f"pu, β 0.{beta}" for beta in range(100, 160)]}
+    rates = {"nsr": 0.9, "nsr_low": 0.8, "nsr_high": 1.0}
+    distances = {"distance": 40.0, "distance_low": 35.0, "distance_high": 45.0}
+    points = pd.DataFrame({**shown, **rates, **distances, "is_on_front": False})
+    figure = frontier_figure(points)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    legend = axes.get_legend().get_window_extent()
+    assert figure.bbox.y0 <= legend.y0 < legend.y1 <= figure.bbox.y1
+    assert axes.get_window_extent().width > figure.bbox.width / 3
 
 
 def test_a_page_outside_a_repository_says_so():

@@ -148,8 +148,9 @@ def _models(methods: Mapping[str, MethodResult], origin: Origin) -> dict[str, st
 
 
 def _relearned(methods: Mapping[str, MethodResult]) -> Mapping[str, object] | None:
-    relearning = methods["pu"].relearning if "pu" in methods else None
-    return None if relearning is None else shown(relearning, methods["unsupervised"].metrics)
+    if not {"pu", "unsupervised"}.issubset(methods) or methods["pu"].relearning is None:
+        return None
+    return shown(methods["pu"].relearning, methods["unsupervised"].metrics)
 
 
 def _warnings(methods: Mapping[str, MethodResult]) -> list[tuple[str, str]]:
@@ -246,9 +247,12 @@ def render_paper_page(folder: Path) -> str:
 def headline(comparison: pd.DataFrame) -> str:
     """What PU training prevents and costs, and whether a method goes further, in three sentences.
 
+    Of a table without PU or unsupervised training: what each method reaches.
     The rates are the judge's, so the sentence says that samples are judged, not what they are.
     """
     rows = comparison.set_index("method")
+    if not {"pu", "unsupervised"}.issubset(rows.index):
+        return f"Sensitive samples and Frechet distances:{_reached(rows)}"
     pu = rows.loc["pu"]
     plain = rows.loc["unsupervised"]
     if pd.isna(pu["nsr"]) or pd.isna(plain["nsr"]):
@@ -259,7 +263,8 @@ def headline(comparison: pd.DataFrame) -> str:
         f"Of the samples of PU training {_sensitive(pu)} are {said} sensitive, of those of "
         f"unsupervised training {_sensitive(plain)}; the 95 % intervals "
         f"{'do not overlap' if apart else 'overlap'}. Their Frechet distances to real normal "
-        f"images are {pu['distance']:.1f} and {plain['distance']:.1f}.{_further(rows)}"
+        f"images are {pu['distance']:.1f} and {plain['distance']:.1f}."
+        f"{_reached(rows[[bool(METHODS[str(name)].sections) for name in rows.index]])}"
     )
 
 
@@ -267,14 +272,11 @@ def _sensitive(row: pd.Series) -> str:
     return f"{100 * (1 - row['nsr']):.1f} %"
 
 
-def _further(rows: pd.DataFrame) -> str:
-    """The shares and distances of the methods beyond the paper's."""
-    reached = [
-        f" {name}: {_sensitive(row)} and {row['distance']:.1f}."
-        for name, row in rows.iterrows()
-        if METHODS[str(name)].sections
-    ]
-    return "".join(reached)
+def _reached(rows: pd.DataFrame) -> str:
+    """The share and the distance of each method."""
+    return "".join(
+        f" {name}: {_sensitive(row)} and {row['distance']:.1f}." for name, row in rows.iterrows()
+    )
 
 
 def prior_sentence(prior: Record, true_share: float | None) -> str:

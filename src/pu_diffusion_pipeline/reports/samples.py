@@ -82,7 +82,7 @@ def grid(name: str, panel: Panel, *, is_blurred: bool) -> Grid:
     """Images in rows; sensitive ones have a frame."""
     images, framed = panel
     images = np.asarray(images)
-    if is_blurred and framed is not None:
+    if is_blurred and framed is not None and len(images):
         images = np.stack(
             [_blurred(one) if here else one for one, here in zip(images, framed, strict=True)]
         )
@@ -147,5 +147,5 @@ def classes_figure(judgements: Mapping[str, pd.DataFrame]) -> Figure:
     axes.set_ylabel("samples")
     axes.spines[["top", "right"]].set_visible(False)
     axes.margins(y=0.18)
-    axes.legend(fontsize=8, frameon=False, ncols=len(judgements))
+    axes.legend(fontsize=8, frameon=False, ncols=min(len(judgements), 4))
     return figure
