@@ -203,7 +203,7 @@ def test_three_lines_name_the_missing_runs_however_many_there_are(count):
     assert all(len(line) < 100 for line in lines)
     assert [line for line in lines if "seed:0" in line] == lines[1:2]
     if count == 30:
-        assert lines[0] == "Missing for a full table, 30: pu with seed 0,2-3,5-31"
+        assert lines[0] == "Missing for a full table: pu with seed 0,2-3,5-31 (30 runs)"
 
 
 def test_no_run_with_the_parameters_asked_for_is_refused_by_name():

@@ -77,11 +77,14 @@ def missing_lines(missing: Mapping[tuple[str, int], str]) -> list[str]:
     for method, seed in missing:
         seeds.setdefault(method, []).append(seed)
     named = [f"{method} with seed {_spans(given)}" for method, given in seeds.items()]
-    lines = [
-        f"Missing for a full table, {len(missing)}: {', '.join(named)}",
-        f"The first of them: {next(iter(missing.values()))}",
+    first = next(iter(missing.values()))
+    if len(missing) == 1:
+        return [f"Missing for a full table: {named[0]}", f"Made by: {first}"]
+    return [
+        f"Missing for a full table: {', '.join(named)} ({len(missing)} runs)",
+        f"The first is made by: {first}",
+        "The commands of the others are in summary.md",
     ]
-    return lines + ["The others: their commands are in summary.md"] * (len(missing) > 1)
 
 
 def _spans(seeds: Sequence[int]) -> str:
