@@ -8,7 +8,6 @@ from kedro.framework.project import pipelines
 from kedro.framework.session import KedroSession
 from kedro.pipeline import Pipeline
 from kedro.runner import AbstractRunner, SequentialRunner
-from kedro_viz.integrations.kedro.run_hooks import PipelineRunStatusHook
 
 from pu_diffusion_pipeline.config_loader import ProjectConfigLoader
 from pu_diffusion_pipeline.errors import InvalidInput
@@ -62,6 +61,8 @@ class ExperimentSession(KedroSession):
         assert isinstance(loader, ProjectConfigLoader)
         chosen = variants(names, loader.final_parameters())
         if WHOLE.issuperset(names) and not any((tags, *args, *options.values())):
+            from kedro_viz.integrations.kedro.run_hooks import PipelineRunStatusHook
+
             self._hook_manager.register(PipelineRunStatusHook())
         return super().run(None, chosen, tags, runner or SequentialRunner(), *args, **options)
 

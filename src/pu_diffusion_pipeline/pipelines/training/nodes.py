@@ -87,7 +87,7 @@ def train_denoiser(
     method: str,
     **given: Any,
 ) -> "tuple[DDPMPipeline, pd.DataFrame, Record]":
-    """Train the method's model.
+    """Train the method's model on U, with S and N where the method uses them.
 
     `given`: `beta` where the method uses it, who watches, if anybody does, the folder
     `tensorboard` and whether `tracking` wants it, and what `_training_sets` takes.
