@@ -12,7 +12,7 @@ CACHES := .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis build
 AUDIT := build/audit
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test coverage test-slow test-browser bench lint audit docs format viz viz-static report clean clean-data
+.PHONY: help install demo test coverage test-slow test-browser bench lint audit docs format viz viz-static report screenshots clean clean-data
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -75,6 +75,10 @@ viz-static: $(INSTALLED)  ## the DAG as a folder build/ to put on a web server
 
 report: $(INSTALLED)  ## render the report of make demo from what is saved
 	$(BIN)/kedro run --pipeline=recommended_report
+
+screenshots: $(INSTALLED)  ## the pictures and the terminal of the documentation (after make demo; needs Chromium)
+	$(BIN)/python docs/site/screenshots.py
+	$(BIN)/python docs/site/first_minute.py
 
 clean:  ## delete caches (not the environment, not data)
 	rm -rf $(CACHES)

@@ -37,6 +37,7 @@ PAGES = sorted(
 )
 MAKEFILE = (REPO / "Makefile").read_text()
 WORKFLOWS = sorted(REPO.glob(".github/workflows/*.yml"))
+SCREENSHOTS = str(REPO / "docs/site/screenshots.py")
 TITLE = "Positive-Unlabeled Diffusion Models for Preventing Sensitive Data Generation"
 
 
@@ -181,6 +182,25 @@ def test_links_in_the_documentation_lead_somewhere(path):
         if anchor:
             headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
             assert anchor in {slug(heading) for heading in headings}, target
+
+
+def test_every_picture_of_the_documentation_is_shown_with_a_text():
+    pictures = sorted(path.name for path in (REPO / "docs/images").glob("*"))
+    assert pictures == sorted(f"{name}.png" for name in runpy.run_path(SCREENSHOTS)["NAMES"])
+    shown = "".join(path.read_text() for path in PAGES)
+    for name in pictures:
+        (text,) = re.findall(rf"!\[([^]]+)\]\(\s*\S*images/{name}\)", shown)
+        assert len(text) > 20
+        assert (REPO / "docs/images" / name).stat().st_size <= 150_000
+
+
+def test_the_first_minute_runs_commands_of_the_readme():
+    readme = (REPO / "README.md").read_text()
+    page = (REPO / "docs/first_minute.md").read_text()
+    run = re.findall(r"^\$ (.+)$", page, re.MULTILINE)
+    assert len(run) == 2
+    known = re.findall(r"^(kedro .+?)(?: +#.*)?$", readme, re.MULTILINE)
+    assert set(run) <= set(known)
 
 
 def test_messages_that_the_questions_quote_are_in_the_code():

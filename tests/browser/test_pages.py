@@ -3,22 +3,16 @@
 They need Chromium, which `.ci/run` installs from Debian.
 """
 
-import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
 from conftest import REPO
+from viz_server import kedro_viz
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (apt install chromium)")
@@ -122,38 +116,10 @@ def viz(finished_run, tmp_path_factory) -> Iterator[str]:
     for name in ("conf", "pyproject.toml"):
         (project / name).symlink_to(REPO / name)
     (project / "src").mkdir()  # Kedro looks for it; the package itself is installed
-    shutil.copytree(finished_run / "data", project / "data")
-    port = 20_000 + os.getpid() % 20_000  # kedro-viz takes none above 49,151, and the next if taken
-    command = [sys.executable, "-m", "kedro", "viz", "run", "--env=test", "--no-browser"]
-    environment = {**os.environ, "KEDRO_DISABLE_TELEMETRY": "1"}
-    with (project / "viz.log").open("w") as log:
-        server = subprocess.Popen(
-            [*command, f"--port={port}"],
-            cwd=project,
-            stdout=log,
-            stderr=log,
-            env=environment,
-            start_new_session=True,
-        )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        _wait_for(address, server, project / "viz.log")
+    for name in ("data", ".viz"):
+        shutil.copytree(finished_run / name, project / name)
+    with kedro_viz(project, project / "viz.log", "--env=test") as address:
         yield address
-    finally:
-        os.killpg(server.pid, signal.SIGKILL)  # its server is a process of its own
-        server.wait(10)
-
-
-def _wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
-    for _ in range(120):
-        if server.poll() is not None:
-            break
-        try:
-            with urllib.request.urlopen(f"{address}/api/main"):
-                return
-        except OSError:
-            time.sleep(0.5)
-    raise AssertionError(log.read_text()[-2000:])
 
 
 @pytest.fixture
@@ -163,6 +129,12 @@ def dag(tab, viz):
     page.wait_for_selector(".pipeline-node")
     page.locator(".feature-hints__close").click()
     return page
+
+
+def test_the_workflow_shows_how_the_last_run_went(tab, viz):
+    page = tab(f"{viz}/workflow")
+    page.wait_for_selector(".pipeline-node")
+    page.locator(".run-status-notification", has_text="success").wait_for()
 
 
 def row(page, name: str):
@@ -188,6 +160,6 @@ def test_kedro_viz_shows_pictures_of_samples_and_the_code_of_a_node(dag):
     row(dag, "pu.training").click()
     row(dag, "train_denoiser").click()
     said = dag.locator(".pipeline-text-renderer__content")
-    assert said.inner_text() == "Train the method's model."
+    assert said.inner_text().startswith("Train the method's model on U, with S")
     dag.locator(".pipeline-toggle-label", has_text="Show Code").click()
     dag.locator("code", has_text="def train_denoiser").first.wait_for()
