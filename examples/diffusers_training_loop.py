@@ -137,8 +137,9 @@ def main(arguments: list[str] | None = None) -> None:
     if options.unlabeled is None:
         sets = read_digits()
     else:
-        sets = tuple(
-            read_folder(folder, options.size) for folder in (options.unlabeled, options.sensitive)
+        sets = (
+            read_folder(options.unlabeled, options.size),
+            read_folder(options.sensitive, options.size),
         )
     if min(map(len, sets)) == 0 or sum(map(len, sets)) < options.batch_size:
         parser.error("expected at least a batch of images")

@@ -52,9 +52,9 @@ def results(
     if ctx.invoked_subcommand is not None:
         ctx.obj = folder
         return
-    from pu_diffusion_pipeline.sweeps.arguments import parse_seeds
     from pu_diffusion_pipeline.results.choosing import Wanted
     from pu_diffusion_pipeline.results.command import show_results
+    from pu_diffusion_pipeline.sweeps.arguments import parse_seeds
 
     names = [] if methods == "all" else [name.strip() for name in methods.split(",")]
     numbers = [] if seeds == "all" else parse_seeds(seeds)

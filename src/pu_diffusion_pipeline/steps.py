@@ -2,7 +2,7 @@
 
 import inspect
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from kedro.pipeline import Node
@@ -11,8 +11,8 @@ from kedro.pipeline.preview_contract import TextPreview
 
 def step(
     function: Callable[..., object],
-    inputs: str | Sequence[str] | Mapping[str, str],
-    outputs: str | Sequence[str],
+    inputs: str | list[str] | dict[str, str],
+    outputs: str | list[str] | dict[str, str],
     *,
     name: str,
 ) -> Node:

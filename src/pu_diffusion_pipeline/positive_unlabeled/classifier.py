@@ -149,7 +149,7 @@ class SensitivityClassifier:
                 f"{SECTION}.encoder: {path} is not the file that the classifier was fitted with "
                 f"(sha256 {self.encoder.digest[:12]}...); put that one there, or fit it anew"
             )
-        return load_encoder(self.encoder.path, SECTION)
+        return load_encoder(self.encoder.path)
 
 
 def fit_classifier(
