@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -34,6 +35,19 @@ def _value(text: str) -> object:
     return parse_params(f"value={text}")["value"]
 
 
+def _parse_engine_options(
+    ctx: click.Context, param: click.Parameter, given: tuple[str, ...]
+) -> dict[str, str]:
+    """`partition=gpu` to a name and its value."""
+    pairs = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        if not name or not value:
+            raise click.BadParameter(f"expected NAME=VALUE, got {text!r}", ctx, param)
+        pairs[name] = value
+    return pairs
+
+
 @click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--env", help="Benchmarks, separated by commas. Default: the embedded digits.")
@@ -48,9 +62,18 @@ def _value(text: str) -> object:
     help="A parameter and its values, such as training.learning_rate=1e-3,1e-4; repeatable.",
 )
 @click.option("--params", default="", callback=parse_option, help="As for `kedro run`; each run's.")
-@click.option("--engine", default="local", show_default=True, help="Where the runs work.")
+@click.option("--engine", default="local", show_default=True, help="local, ray or slurm.")
 @click.option("--workers", type=int, help="Runs at once. Default: 1, or as the GPUs have room.")
 @click.option("--gpus-per-run", type=float, help="Such as 0.5: two runs on each GPU.")
+@click.option("--cpus-per-run", type=click.IntRange(1), help="Ray, Slurm: CPUs, as many threads.")
+@click.option("--memory-per-run", type=float, help="Ray, Slurm: gigabytes set aside for a run.")
+@click.option(
+    "--engine-option",
+    multiple=True,
+    callback=_parse_engine_options,
+    metavar="NAME=VALUE",
+    help="Slurm: an option of sbatch, such as partition=gpu; repeatable.",
+)
 @click.option(
     "--wait/--leave",
     default=True,
@@ -60,10 +83,7 @@ def _value(text: str) -> object:
 @click.option("--yes", is_flag=True, help="Do not ask before running.")
 def sweep(
     file: Path | None,
-    engine: str,
-    workers: int | None,
-    gpus_per_run: float | None,
-    **options: object,
+    **options: Any,
 ) -> None:
     """Run methods with seeds, betas and values of other parameters, several at once.
 
@@ -85,8 +105,9 @@ def sweep(
     conf = project / "conf"
     request = read_request(file, conf) if file else make_request(given, conf)
     policy: Policy = "wait" if options["wait"] else "leave"
-    how = How(engine, workers, gpus_per_run, policy, bool(options["dry_run"]))
-    run_sweep(request, project, how, Talk(click.echo, asking(yes=bool(options["yes"]))))
+    own = {name: options[name] for name in How._fields if name in options}
+    how = How(policy=policy, **own)
+    run_sweep(request, project, how, Talk(click.echo, asking(yes=options["yes"])))
 
 
 def asking(*, yes: bool) -> Callable[[str], object]:

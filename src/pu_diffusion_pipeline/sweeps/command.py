@@ -1,7 +1,8 @@
 """Plan a sweep, show the plan, ask, run it."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +27,7 @@ class How(NamedTuple):
     Attributes:
         engine: a name in ENGINES.
         workers: tasks at once; None: the engine chooses.
-        gpus_per_run: GPUs of a task, or a share of one; None: one if there is one.
+        gpus_per_run, cpus_per_run, memory_per_run, engine_option: as in `Setup`.
         policy: what to do when the same sweep works already: wait or leave.
         dry_run: show the plan with its commands, run nothing.
     """
@@ -34,6 +35,9 @@ class How(NamedTuple):
     engine: str = "local"
     workers: int | None = None
     gpus_per_run: float | None = None
+    cpus_per_run: int | None = None
+    memory_per_run: float | None = None
+    engine_option: Mapping[str, str] = {}
     policy: Policy = "wait"
     dry_run: bool = False
 
@@ -75,23 +79,32 @@ def sweep(request: Request, project: Path, how: How, talk: Talk, title: str = "s
     if not plan.tasks:
         return True
     uses_gpu = any(run.configured.parameters.compute.device != "cpu" for run in plan.missing)
-    setup = Setup(project, folder / "logs", uses_gpu, how.workers, how.gpus_per_run)
-    engine = _engine(how.engine)(setup)
-    _show(plan, talk.say, with_commands=how.dry_run)
-    talk.say("Timing a few steps on this machine ...")
+    own = {name: getattr(how, name) for name in Setup._fields if name in How._fields}
+    setup = Setup(project, folder / "logs", uses_gpu, **own)
+    with closing(_engine(how.engine)(setup)) as engine:
+        _show(plan, talk.say, with_commands=how.dry_run)
+        for line in engine.prepare(plan.tasks, dry_run=how.dry_run):
+            talk.say(line)
+        seconds = _estimate(plan, engine, talk.say)
+        if how.dry_run:
+            return False
+        talk.confirm("Run them now?")
+        with hold(folder, how.policy, is_shared=False):
+            with atomic_write(folder / FILE) as temporary:
+                temporary.write_text(request.to_yaml(), encoding="utf-8")
+            talk.say(f"Logs: {setup.logs}")
+            Execution(plan.tasks, engine, seconds, setup.log_of, talk.say).run()
+    return True
+
+
+def _estimate(plan: Plan, engine: Engine, say: Callable[[str], object]) -> dict[str, float]:
+    """Seconds of each task."""
+    say("Timing a few steps on this machine ...")
     seconds = estimate_seconds(plan.tasks)
     duration = spell_time(sum(seconds.values()) / engine.capacity)
     at_once = f" with {engine.capacity} at once" if engine.capacity > 1 else ""
-    talk.say(f"They take about {duration}{at_once}, data and judge not counted.")
-    if how.dry_run:
-        return False
-    talk.confirm("Run them now?")
-    with hold(folder, how.policy, is_shared=False):
-        with atomic_write(folder / FILE) as temporary:
-            temporary.write_text(request.to_yaml(), encoding="utf-8")
-        talk.say(f"Logs: {setup.logs}")
-        Execution(plan.tasks, engine, seconds, setup.log_of, talk.say).run()
-    return True
+    say(f"They take about {duration}{at_once}, data and judge not counted.")
+    return seconds
 
 
 def _engine(name: str) -> Callable[[Setup], Engine]:

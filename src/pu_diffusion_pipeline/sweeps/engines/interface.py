@@ -1,9 +1,15 @@
 """What a sweep needs of the place where its tasks run."""
 
+import signal
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.sweeps.plan import Task
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+LOST = -signal.SIGKILL  # the code of a task whose worker is gone
 
 
 class Setup(NamedTuple):
@@ -15,6 +21,9 @@ class Setup(NamedTuple):
         uses_gpu: whether the runs take a CUDA device where there is one.
         workers: how many tasks run at once; None: the engine chooses.
         gpus_per_run: GPUs of a task, or a share of one; None: one if there is one.
+        cpus_per_run: CPUs of a task, which has as many threads; None: the engine chooses.
+        memory_per_run: gigabytes that are set aside for a task; None: no limit.
+        engine_option: what only this engine knows, by name.
     """
 
     project: Path
@@ -22,10 +31,24 @@ class Setup(NamedTuple):
     uses_gpu: bool = False
     workers: int | None = None
     gpus_per_run: float | None = None
+    cpus_per_run: int | None = None
+    memory_per_run: float | None = None
+    engine_option: Mapping[str, str] = {}
 
     def log_of(self, task: str) -> Path:
         """The log of a task, by the task's name."""
         return self.logs / f"{task}.log"
+
+    def refuse(self, *fields: str) -> None:
+        """Refuse what an engine does not know.
+
+        Raises:
+            InvalidInput: one of these fields is given.
+        """
+        for field in fields:
+            if getattr(self, field):
+                option = f"--{field.replace('_', '-')}"
+                raise InvalidInput(f"{option}: this engine has no such option; leave it out")
 
 
 class Ended(NamedTuple):
@@ -51,6 +74,14 @@ class Engine(Protocol):
         """How many tasks run at once."""
         ...
 
+    def prepare(self, tasks: Sequence[Task], *, dry_run: bool) -> list[str]:
+        """Make ready for these tasks; what to tell the user.
+
+        Raises:
+            InvalidInput: they cannot run there.
+        """
+        ...
+
     def start(self, task: Task) -> None:
         """Begin `kedro <task.arguments>`; its output goes to the end of its log."""
         ...
@@ -61,4 +92,8 @@ class Engine(Protocol):
 
     def stop(self, *, kill: bool) -> None:
         """Tell all tasks to end, or end them at once; `wait` still names each."""
+        ...
+
+    def close(self) -> None:
+        """Give back what the engine holds."""
         ...

@@ -5,15 +5,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from pu_diffusion_pipeline.errors import InvalidInput
-from pu_diffusion_pipeline.sweeps.engines.interface import Ended, Setup
+from pu_diffusion_pipeline.sweeps.engines.interface import THREADS, Ended, Setup
 from pu_diffusion_pipeline.sweeps.plan import Task
 
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 GPUS = "CUDA_VISIBLE_DEVICES"
 POLL = 0.05  # seconds
 
@@ -49,6 +48,10 @@ class LocalEngine:
         self._free = slots(setup)
         self._workers: dict[str, Worker] = {}
         self.capacity = len(self._free)
+
+    def prepare(self, tasks: Sequence[Task], *, dry_run: bool) -> list[str]:
+        """See `Engine`."""
+        return []
 
     def start(self, task: Task) -> None:
         """See `Engine`."""
@@ -92,6 +95,9 @@ class LocalEngine:
         for worker in self._workers.values():
             _signal_group(worker.process, signal.SIGKILL if kill else signal.SIGTERM)
 
+    def close(self) -> None:
+        """See `Engine`."""
+
 
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
@@ -116,8 +122,9 @@ def slots(setup: Setup) -> list[Slot]:
     """The slots of the workers.
 
     Raises:
-        InvalidInput: no worker, or more GPUs than there are.
+        InvalidInput: no worker, more GPUs than there are, or what only other engines know.
     """
+    setup.refuse("cpus_per_run", "memory_per_run", "engine_option")
     if setup.workers is not None and setup.workers < 1:
         raise InvalidInput(f"--workers: expected at least 1, got {setup.workers}")
     if setup.gpus_per_run is not None and setup.gpus_per_run <= 0:

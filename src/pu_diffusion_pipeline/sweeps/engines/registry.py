@@ -4,5 +4,6 @@ from collections.abc import Callable
 
 from pu_diffusion_pipeline.sweeps.engines.interface import Engine, Setup
 from pu_diffusion_pipeline.sweeps.engines.local import LocalEngine
+from pu_diffusion_pipeline.sweeps.engines.ray_cluster import RayEngine
 
-ENGINES: dict[str, Callable[[Setup], Engine]] = {"local": LocalEngine}
+ENGINES: dict[str, Callable[[Setup], Engine]] = {"local": LocalEngine, "ray": RayEngine}
