@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 
+import psutil
 import pytest
 
 from conftest import REPO
@@ -107,8 +108,7 @@ def test_a_lost_worker_is_reported_and_what_it_started_with_kedro_ends(engine, t
     made.start(task)
     log = tmp_path / "logs/sleep/0.log"
     wait_for(lambda: pid_in(log))
-    status = open(f"/proc/{pid_in(log)}/status").read()
-    os.kill(int(status.split("PPid:")[1].split()[0]), signal.SIGKILL)
+    os.kill(psutil.Process(pid_in(log)).ppid(), signal.SIGKILL)
     assert ended(made, 1) == {"sleep/0": -signal.SIGKILL}
     wait_for(lambda: not lives(pid_in(log)), 10)
 
