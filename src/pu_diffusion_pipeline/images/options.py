@@ -60,11 +60,17 @@ class FolderOptions(Options):
     max_pixels: Positive
 
 
+def _no_address(root: str) -> str:
+    if "://" in root:
+        raise ValueError("must be a folder; mount a bucket as one (docs/scale.md)")
+    return root
+
+
 class DataOptions(Options):
     """The source images and how they are split."""
 
     source: Annotated[str, one_of((*SOURCES, FOLDER))]
-    root: Annotated[str, NEUTRAL]
+    root: Annotated[str, NEUTRAL, AfterValidator(_no_address)]
     download: Annotated[bool, NEUTRAL]
     normal_classes: Annotated[
         tuple[Count, ...], Field(min_length=1), AfterValidator(_no_class_twice)

@@ -12,6 +12,7 @@ from pu_diffusion_pipeline.experiment.locks import Policy, hold
 from pu_diffusion_pipeline.options import require_one_of
 from pu_diffusion_pipeline.progress import spell_time
 from pu_diffusion_pipeline.sweeps.arguments import Request
+from pu_diffusion_pipeline.sweeps.crossing import refuse_unshared
 from pu_diffusion_pipeline.sweeps.engines.interface import Engine, Setup
 from pu_diffusion_pipeline.sweeps.engines.registry import ENGINES
 from pu_diffusion_pipeline.sweeps.execution import Execution
@@ -73,6 +74,7 @@ def sweep(request: Request, project: Path, how: How, talk: Talk, title: str = "s
         KeyboardInterrupt: the user stopped it.
     """
     plan = make_plan(request, project)
+    refuse_unshared(plan.tasks)
     folder = project / "data/08_reporting/sweeps" / request.name
     num_finished = len(plan.runs) - len(plan.missing)
     talk.say(f"{title}: {num_finished} of {len(plan.runs)} runs are finished.")

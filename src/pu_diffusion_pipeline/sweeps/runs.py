@@ -66,6 +66,11 @@ class Configured:
     def _catalog(self) -> Mapping[str, Mapping[str, object]]:
         return self._loader["catalog"]
 
+    def is_file(self, name: str) -> bool:
+        """Whether a data set lies in a file system, where other processes find it."""
+        path = self._catalog.get(name, {}).get("filepath")
+        return path is not None and "://" not in str(path)
+
     def saved(self, name: str) -> Saved | None:
         """Where a data set lies; None for one that is in no run folder."""
         entry = self._catalog.get(name, {})

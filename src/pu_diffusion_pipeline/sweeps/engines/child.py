@@ -4,13 +4,10 @@ A worker of Ray may be killed at any time. What it had started would go on, and 
 its folders, while the task is repeated elsewhere.
 """
 
-import sys
+import runpy
 
 from pu_diffusion_pipeline.training.worker import end_with_parent
 
 if __name__ == "__main__":
     end_with_parent()
-    from kedro.framework.cli import main
-
-    sys.argv[0] = "kedro"
-    main()
+    runpy.run_module("kedro", run_name="__main__")
