@@ -7,7 +7,6 @@ from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.sweeps.arguments import make_request
 from pu_diffusion_pipeline.sweeps.crossing import refuse_unshared
 from pu_diffusion_pipeline.sweeps.plan import make_plan
-from pu_diffusion_pipeline.sweeps.runs import Configured
 
 
 @pytest.fixture
@@ -22,11 +21,10 @@ def test_every_method_hands_on_files_only(tasks):
 
 
 @pytest.mark.parametrize("path", [None, "s3://bucket/data/index.csv"])
-def test_a_data_set_that_is_no_file_is_named(tasks, monkeypatch, path):
-    entry = {"filepath": path} if path else {}
-    right = Configured.is_file
-    monkeypatch.setattr(Configured, "_catalog", {"unlabeled": entry}, raising=False)
-    assert not right(tasks[0].steps[0].run.configured, "unlabeled")
+def test_a_data_set_that_is_no_file_is_named(tasks, path):
+    for task in tasks:
+        for entry in task.steps[0].run.configured._catalog.values():
+            entry["filepath"] = path
     with pytest.raises(InvalidInput, match="expected a filepath in a file system"):
         refuse_unshared(tasks)
 
