@@ -15,12 +15,16 @@ def refuse_unshared(tasks: Iterable[Task]) -> None:
         InvalidInput: naming the data set and the task.
     """
     for task in tasks:
-        run = task.steps[0].run
-        names = {step.node for step in task.steps}
-        nodes = [node for node in run.pipeline.nodes if node.name in names]
-        made = {name for node in nodes for name in node.outputs}
-        for name in {name for node in nodes for name in node.inputs} - made:
-            if not name.startswith("params:") and not run.configured.is_file(name):
+        nodes = {
+            step: node
+            for step in task.steps
+            for node in step.run.pipeline.nodes
+            if node.name == step.node
+        }
+        made = {name for node in nodes.values() for name in node.outputs}
+        read = [(step, name) for step, node in nodes.items() for name in {*node.inputs} - made]
+        for step, name in read:
+            if not name.startswith("params:") and not step.run.configured.is_file(name):
                 raise InvalidInput(
                     f"catalog: {name}: expected a filepath in a file system, since {task.name} "
                     "reads it in a process of its own"
