@@ -33,9 +33,19 @@ def start(project: Path, engine: str) -> subprocess.Popen:
     return subprocess.Popen(command, cwd=project, env=env, stdout=log, stderr=log)
 
 
-def metrics(project: Path) -> dict[str, dict]:
+def metrics(project: Path) -> dict[str, object]:
     found = sorted((project / "data").rglob("metrics.json"))
-    return {str(path.relative_to(project)): json.loads(path.read_text()) for path in found}
+    return {str(path.relative_to(project)): lasting(json.loads(path.read_text())) for path in found}
+
+
+def lasting(record: object) -> object:
+    """Without how long it took and which checkout made it."""
+    if isinstance(record, list):
+        return [lasting(value) for value in record]
+    if not isinstance(record, dict):
+        return record
+    passing = ("seconds", "git_revision")
+    return {name: lasting(value) for name, value in record.items() if name not in passing}
 
 
 def worker_of_a_training(project: Path) -> psutil.Process | None:
