@@ -32,8 +32,9 @@ def index_folder(data: DataOptions, store: ImageStore) -> pd.DataFrame:
     Raises:
         InvalidInput: the folder cannot be used, or labels.csv cannot be read.
     """
-    found = store.update(data.root, data.image_size, data.channels, data.folder.max_pixels)
-    index = _usable(data.root, found.index, data.folder)
+    how = data.folder
+    found = store.update(data.root, data.image_size, data.channels, how.max_pixels, how.engine)
+    index = _usable(data.root, found.index, how)
     return index.assign(**{"class": _classes(data, index)})
 
 
@@ -86,7 +87,7 @@ def look_at_folder(root: Path, folder: FolderOptions) -> tuple[pd.DataFrame, Nea
         InvalidInput: the folder cannot be used.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        found = ImageStore(temporary).update(root, SMALL, 3, folder.max_pixels)
+        found = ImageStore(temporary).update(root, SMALL, 3, folder.max_pixels, folder.engine)
         index = _usable(str(root), found.index, folder)
     return index, near_pairs(index)
 

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,13 +21,15 @@ from pu_diffusion_pipeline.atomic_write import sweep
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.images.decoding import MOST_PIXELS, RULE, check_pixel_limit
 from pu_diffusion_pipeline.images.folder_listing import list_folder
-from pu_diffusion_pipeline.images.folder_reading import read_files
+from pu_diffusion_pipeline.images.folder_reading import Reader, read_files, read_with_threads
+from pu_diffusion_pipeline.images.ray_reading import read_with_ray, require_ray
 from pu_diffusion_pipeline.images.row_file import RowWriter, Shape, map_rows
 from pu_diffusion_pipeline.images.store_table import Row, index_of, load, save
 
 log = logging.getLogger(__name__)
 
 LOCK = ".store.lock"
+READERS: dict[str, Reader] = {"threads": read_with_threads, "ray": read_with_ray}
 
 
 class FolderImages(NamedTuple):
@@ -64,7 +66,7 @@ class ImageStore:
         size: int,
         channels: int,
         most_pixels: int = MOST_PIXELS,
-        num_threads: int | None = None,
+        engine: Literal["threads", "ray"] = "threads",
     ) -> FolderImages:
         """Read a user's folder of images; decode what the store does not have yet.
 
@@ -81,14 +83,19 @@ class ImageStore:
             size: side of the images, in pixels.
             channels: 1 or 3.
             most_pixels: images with more are refused.
-            num_threads: None: one for each core, at most 8.
+            engine: what reads the files: threads (one for each core, at most 8), or a Ray cluster
+                (`ray_reading`). The store is the same.
 
         Raises:
-            InvalidInput: the folder lacks a role; or the store's file system has no locks.
+            InvalidInput: the folder lacks a role; the store's file system has no locks; or Ray is
+                not installed, not found, or has a node that does not see the folder.
+            ProcessFailed: Ray could not read the files.
         """
         check_pixel_limit(most_pixels)
+        if engine == "ray":
+            require_ray()
         entries = list_folder(root)
-        shape = (channels, size, size)
+        shape, reader = (channels, size, size), READERS[engine]
         made_with = _made_with(shape, most_pixels)
         self.folder.mkdir(parents=True, exist_ok=True)
         with _alone(self.folder):
@@ -98,7 +105,7 @@ class ImageStore:
             new = self.folder / f"images-{uuid.uuid4().hex[:8]}.npy"
             with (
                 closing(RowWriter(new, state.array, state.num_images, shape)) as writer,
-                closing(read_files(entries, state, shape, most_pixels, num_threads)) as outcomes,
+                closing(read_files(entries, state, shape, most_pixels, reader)) as outcomes,
             ):
                 rows = [_placed(row, pixels, writer) for row, pixels in outcomes]
                 array = writer.finish()

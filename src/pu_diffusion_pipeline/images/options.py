@@ -58,6 +58,7 @@ class FolderOptions(Options):
     heldout_share: Annotated[float, Field(gt=0, lt=0.5)]
     most_unreadable: Annotated[Fraction, NEUTRAL]
     max_pixels: Positive
+    engine: Annotated[Literal["threads", "ray"], NEUTRAL]
 
 
 def _no_address(root: str) -> str:
