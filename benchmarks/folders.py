@@ -1,6 +1,6 @@
 """Seconds and peak memory of reading a user's folder of images, again, and of near duplicates.
 
-python benchmarks/folders.py [--images 20000] [--size 64] [--threads N] [--folder FOLDER]
+python benchmarks/folders.py [--images 20000] [--size 64] [--folder FOLDER]
 
 The images are JPEG files of 256 x 256 pixels: crops of the photographs and textures that are in
 scikit-image's package (`pip install scikit-image`), turned and of varied brightness; one in fifty
@@ -72,9 +72,7 @@ def run_step(step: str, options: argparse.Namespace) -> str:
     """One step, in this process; what it found."""
     folder = Path(options.folder)
     begun = time.perf_counter()
-    update = ImageStore(folder / "store").update(
-        folder / "photos", options.size, 3, num_threads=options.threads
-    )
+    update = ImageStore(folder / "store").update(folder / "photos", options.size, 3)
     found = f"{update.images.shape}, {update.index['problem'].notna().sum()} problems"
     if step == "near duplicates":
         begun = time.perf_counter()
@@ -91,7 +89,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--threads", type=int)
     parser.add_argument("--folder")
     parser.add_argument("--step", choices=BOUNDS, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -103,7 +100,6 @@ def main() -> None:
         print(f"{options.images} images\n| step | seconds | bound | peak MB | found |")
         print("|---|---|---|---|---|", flush=True)
         command = [sys.executable, __file__, "--size", str(options.size), "--folder", folder]
-        command += ["--threads", str(options.threads)] if options.threads else []
         for step in BOUNDS:
             subprocess.run([*command, "--step", step], check=True)
 

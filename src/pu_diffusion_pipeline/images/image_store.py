@@ -83,19 +83,16 @@ class ImageStore:
             size: side of the images, in pixels.
             channels: 1 or 3.
             most_pixels: images with more are refused.
-            engine: what reads the files: threads (one for each core, at most 8), or a Ray cluster
-                (`ray_reading`). The store is the same.
+            engine: what reads the files: threads, at most 8, or Ray. The store is the same.
 
         Raises:
-            InvalidInput: the folder lacks a role; the store's file system has no locks; or Ray is
-                not installed, not found, or has a node that does not see the folder.
+            InvalidInput: the folder lacks a role; there are no locks; or Ray cannot be used.
             ProcessFailed: Ray could not read the files.
         """
         check_pixel_limit(most_pixels)
-        if engine == "ray":
-            require_ray()
+        reader = _reader(engine)
         entries = list_folder(root)
-        shape, reader = (channels, size, size), READERS[engine]
+        shape = (channels, size, size)
         made_with = _made_with(shape, most_pixels)
         self.folder.mkdir(parents=True, exist_ok=True)
         with _alone(self.folder):
@@ -132,6 +129,12 @@ class ImageStore:
         for path in self.folder.glob("images-*.npy"):
             if path != current:
                 path.unlink()
+
+
+def _reader(engine: str) -> Reader:
+    if engine == "ray":
+        require_ray()
+    return READERS[engine]
 
 
 def _made_with(shape: Shape, most_pixels: int) -> dict[str, object]:
