@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+TOOLS := $(VENV)/.tools
 # Each test uses one thread; a process for each core runs files of tests.
 PARALLEL := -n auto --dist loadfile
 # Python traces lines cheaply from 3.12 on (sys.monitoring).
@@ -17,12 +18,18 @@ AUDIT := build/audit
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
-install: $(INSTALLED)  ## create .venv with the tested versions (done by the others when needed)
+install: $(TOOLS)  ## create .venv with the tested versions (done by the others when needed)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
 		|| { echo "Python 3.10 or newer is needed; set PYTHON=..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable .
+	@touch $@
+
+# What tests, style and documentation need on top; `make demo` does without.
+$(TOOLS): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--constraint constraints.txt --editable '.[dev]'
 	@touch $@
@@ -31,25 +38,25 @@ demo: $(INSTALLED)  ## the main job on real digits: train three methods, sample,
 	$(BIN)/kedro run --pipeline=recommended
 	@echo "Report: $$(ls -t data/08_reporting/digits_even/*/report.html | head -n 1)"
 
-test: $(INSTALLED)  ## the tests (minutes); on Python 3.12 and newer with the coverage of src/
+test: $(TOOLS)  ## the tests (minutes); on Python 3.12 and newer with the coverage of src/
 	COVERAGE_CORE=sysmon $(BIN)/python -m pytest $(PARALLEL) -m "not slow" $$($(BIN)/python -c "$(COVERED)")
 
-coverage: $(INSTALLED)  ## the tests with the coverage of src/ (slower on Python 3.10 and 3.11)
+coverage: $(TOOLS)  ## the tests with the coverage of src/ (slower on Python 3.10 and 3.11)
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" --cov
 
-test-slow: $(INSTALLED)  ## the tests that take longer
+test-slow: $(TOOLS)  ## the tests that take longer
 	$(BIN)/python -m pytest -m slow
 
-test-browser: $(INSTALLED)  ## the pages in a real browser (needs Chromium: apt install chromium)
+test-browser: $(TOOLS)  ## the pages in a real browser (needs Chromium: apt install chromium)
 	$(BIN)/python -m pytest tests/browser
 
-bench: $(INSTALLED)  ## speed and memory (docs/benchmarks.md)
+bench: $(TOOLS)  ## speed and memory (docs/benchmarks.md)
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/folders.py
 	$(BIN)/python benchmarks/sensitivity.py --speed 22000
 	$(BIN)/python benchmarks/time_to_effect.py --seeds 0
 
-lint: $(INSTALLED)  ## style and types
+lint: $(TOOLS)  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -59,11 +66,11 @@ audit:  ## ask PyPI which pinned versions have known vulnerabilities (needs the 
 	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
 	$(AUDIT)/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
-docs: $(INSTALLED)  ## the documentation as a site in build/site; its links and claims are checked
+docs: $(TOOLS)  ## the documentation as a site in build/site; its links and claims are checked
 	$(BIN)/python -m pytest tests/test_repository.py
 	$(BIN)/python docs/site/build.py
 
-format: $(INSTALLED)  ## apply the style
+format: $(TOOLS)  ## apply the style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -76,7 +83,7 @@ viz-static: $(INSTALLED)  ## the DAG as a folder build/ to put on a web server
 report: $(INSTALLED)  ## render the report of make demo from what is saved
 	$(BIN)/kedro run --pipeline=recommended_report
 
-screenshots: $(INSTALLED)  ## the pictures and the terminal of the documentation (after make demo; needs Chromium)
+screenshots: $(TOOLS)  ## the pictures and the terminal of the documentation (after make demo; needs Chromium)
 	$(BIN)/python docs/site/screenshots.py
 	$(BIN)/python docs/site/first_minute.py
 
