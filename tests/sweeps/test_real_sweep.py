@@ -47,7 +47,7 @@ def test_a_sweep_measures_the_same_as_plain_runs(tmp_path):
     asked = ["sweep", "--env=test", "--methods=unsupervised,pu", "--seeds=0-1", "--yes"]
     kedro(swept, *asked, f"--params={PARAMS}", "--workers=2")
     plain = make_project(tmp_path / "plain")
-    kedro(plain, "run", "--env=test", "--pipeline=train_classifier")
+    kedro(plain, "run", "--env=test", "--pipeline=train_classifier", f"--params={PARAMS}")
     for seed in (0, 1):
         for method in ("unsupervised", "pu"):
             pipelines = f"--pipelines=train_{method},sample_{method},evaluate_{method}"
