@@ -44,9 +44,7 @@ def test_a_device_that_is_there_is_used(machine):
 @pytest.mark.parametrize("device", ["cuda", "mps"])
 def test_a_device_that_is_not_there_is_refused(machine, device):
     machine()
-    with pytest.raises(
-        InvalidInput, match=rf"compute\.device is {device}, but this machine has none"
-    ):
+    with pytest.raises(InvalidInput, match=rf"^device is {device}, but this machine has none"):
         resolve_device(device)
 
 
@@ -72,7 +70,7 @@ def test_a_precision_asked_for_is_kept(precision, device):
 
 
 def test_half_precision_needs_a_gpu():
-    with pytest.raises(InvalidInput, match=r"compute\.precision fp16 needs a GPU"):
+    with pytest.raises(InvalidInput, match=r"^precision fp16 needs a GPU"):
         resolve_precision("fp16", "cpu")
     assert resolve_precision("fp16", "cuda") == "fp16"
 
