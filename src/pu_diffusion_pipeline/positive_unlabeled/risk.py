@@ -68,7 +68,7 @@ def empirical_risks(denoising_error: Tensor, labels: Tensor) -> Risks:
             "denoising_error and labels: expected one number for each image, (B,) and (B,), got "
             f"{tuple(denoising_error.shape)} and {tuple(labels.shape)}"
         )
-    if labels.dtype != torch.int64:
+    if labels.is_floating_point():
         raise InvalidInput(f"labels: expected int64, got {str(labels.dtype).split('.')[1]}")
     in_sensitive = labels == LABELED_SENSITIVE
     in_unlabeled = labels == UNLABELED
