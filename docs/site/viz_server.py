@@ -7,7 +7,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 FIRST_PORT = 20_000  # kedro-viz takes none above 49,151, and the next one if it is taken
@@ -39,7 +39,8 @@ def kedro_viz(project: Path, log: Path, *options: str) -> Iterator[str]:
         _wait_for(address, server, log)
         yield address
     finally:
-        os.killpg(server.pid, signal.SIGKILL)  # its server is a process of its own
+        with suppress(ProcessLookupError):  # it may have ended by itself
+            os.killpg(server.pid, signal.SIGKILL)  # its server is a process of its own
         server.wait(10)
 
 
