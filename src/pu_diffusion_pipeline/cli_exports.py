@@ -23,7 +23,7 @@ HELP_OPTION = {"help_option_names": ["-h", "--help"]}
     "--push", "repository", metavar="ORG/NAME", help="Also upload it to the Hugging Face hub."
 )
 @click.option("--dry-run", is_flag=True, help="With --push: list what would be sent, send nothing.")
-def export(out: str, params: dict[str, Any], **options: Any) -> None:
+def export(out: str, params: dict[str, object], **options: Any) -> None:
     """Write the model of a finished run as a diffusers folder with a model card.
 
     OUT is a new folder. diffusers and torch alone can load it.

@@ -242,7 +242,7 @@ def test_samplers_keep_the_forward_process_they_were_trained_with():
 def test_an_unknown_sampler_is_refused_naming_the_known_ones():
     with pytest.raises(
         InvalidInput,
-        match=r"sampling\.sampler must be one of ddpm, .*, sde_dpm_solver\+\+, got 'euler'",
+        match=r"sampler must be one of ddpm, .*, sde_dpm_solver\+\+, got 'euler'",
     ):
         build_sampler(scheduler(), "euler")
 

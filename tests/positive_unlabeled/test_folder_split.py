@@ -15,6 +15,7 @@ FOLDER = {
     "heldout_share": 0.2,
     "most_unreadable": 0.01,
     "max_pixels": 10**8,
+    "engine": "threads",
 }
 
 

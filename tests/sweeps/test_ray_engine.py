@@ -2,6 +2,7 @@
 
 import os
 import runpy
+import secrets
 import signal
 import subprocess
 import sys
@@ -23,10 +24,12 @@ THOUSAND = runpy.run_path(str(REPO / "benchmarks/ray_thousand.py"))
 
 @pytest.fixture(scope="module", autouse=True)
 def _own_token(tmp_path_factory):
-    """Ray makes a token for its clusters: not in the user's home."""
+    """Clusters that are started here have a token of their own, not one in the user's home."""
     patch = pytest.MonkeyPatch()
     if "RAY_ADDRESS" not in os.environ:
-        patch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path_factory.mktemp("ray") / "token"))
+        token = tmp_path_factory.mktemp("ray") / "token"
+        token.write_text(secrets.token_hex(32))
+        patch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
     yield
     patch.undo()
 

@@ -151,7 +151,10 @@ def refuse_missing_device(options: ComputeOptions) -> None:
         return  # nothing to find out, and importing torch takes seconds
     from pu_diffusion_pipeline.diffusion.compute import resolve_compute
 
-    resolve_compute(options)
+    try:
+        resolve_compute(options)
+    except InvalidInput as error:  # which names the argument
+        raise InvalidInput(f"compute.{error}") from error
 
 
 def refuse_unmet(nodes: Iterable[str], parameters: Parameters) -> None:
