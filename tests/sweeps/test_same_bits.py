@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import secrets
 import signal
 import subprocess
 import sys
@@ -27,7 +28,8 @@ def start(project: Path, engine: str) -> subprocess.Popen:
         shutil.copytree(REPO / name, project / name)
     shutil.copy(REPO / "pyproject.toml", project)
     env = {**os.environ, "PYTHONPATH": str(project / "src"), "DO_NOT_TRACK": "1"}
-    env.setdefault("RAY_AUTH_TOKEN_PATH", str(project / "token"))  # not in the user's home
+    (project / "token").write_text(secrets.token_hex(32))  # of this cluster, not the user's own
+    env.setdefault("RAY_AUTH_TOKEN_PATH", str(project / "token"))
     command = [sys.executable, "-m", "kedro", *SWEEP, f"--engine={engine}"]
     log = (project / "log").open("w")
     return subprocess.Popen(command, cwd=project, env=env, stdout=log, stderr=log)
