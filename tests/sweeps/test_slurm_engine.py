@@ -150,7 +150,7 @@ def test_a_failed_job_stops_what_needs_it(tmp_path):
 
 def test_a_job_whose_node_is_lost_is_submitted_once_more(tmp_path, fake_slurm, run_script):
     """It removes its own state, so that only the accounting knows how it ended."""
-    line = "test -e again || { touch again; rm $JOBS/*; sleep 1; }"
+    line = "test -e again || { touch again; rm $JOBS/*; sleep 5; }"
     execution, said = execute(tmp_path, [task("lost", line)])
     execution.run()
     assert sum("once more" in line for line in said) == 1
