@@ -4,10 +4,13 @@ Two runs on two cores only slow each other.
 """
 
 import os
+import secrets
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
 os.environ["DO_NOT_TRACK"] = "1"  # kedro-telemetry
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+if "RAY_ADDRESS" not in os.environ:  # of clusters that tests start: none in the user's home
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +31,18 @@ BENCHMARKS = sorted(
 @pytest.fixture(scope="session", autouse=True)
 def _project():
     bootstrap_project(REPO)
+
+
+@pytest.fixture(scope="session")
+def ray():
+    """Ray, connected once for all tests: its start takes seconds."""
+    ray = pytest.importorskip("ray", reason="the extra ray is not installed")
+    os.environ["PYTHONPATH"] = str(REPO / "src")  # of the workers
+    address = os.environ.get("RAY_ADDRESS", "local")
+    here = {"num_cpus": 2, "include_dashboard": False} if address == "local" else {}
+    ray.init(address=address, log_to_driver=False, logging_level="ERROR", **here)
+    yield ray
+    ray.shutdown()
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,10 @@ LAYERS = [
     ("metrics",),
     ("diffusion",),
     ("positive_unlabeled", "images"),
-    ("options", "digests", "seeding", "errors", "atomic_write", "progress", "bound"),
+    (
+        *("options", "digests", "seeding", "errors", "atomic_write", "progress", "bound"),
+        "ray_connection",
+    ),
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 ONLY_IN = {
@@ -44,6 +47,7 @@ ONLY_IN = {
     "matplotlib": ("reports",),
     "plotly": ("reports",),
     "mlflow": ("tracking",),
+    "ray": ("ray_connection", "images", "sweeps"),
     "huggingface_hub": ("diffusion", "exports"),
 }
 

@@ -12,22 +12,13 @@ import pytest
 
 from conftest import REPO
 from image_folders import write_folder, write_image
+from pu_diffusion_pipeline import ray_connection
 from pu_diffusion_pipeline.errors import InvalidInput, ProcessFailed
 from pu_diffusion_pipeline.images import image_store, ray_reading
 from pu_diffusion_pipeline.images.image_store import ImageStore
 from pu_diffusion_pipeline.images.ray_reading import FILES_PER_TASK, Witness, read_with_ray
 
 SIZE = 16
-
-
-@pytest.fixture(scope="session")
-def cluster():
-    """Ray on this machine, for all tests: its start takes seconds."""
-    ray = pytest.importorskip("ray", reason="needs the extra ray")
-    os.environ["PYTHONPATH"] = str(REPO / "src")  # of the workers
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
 
 
 @pytest.fixture
@@ -72,7 +63,7 @@ def change(root: Path) -> None:
 # --- with Ray -------------------------------------------------------------------------------------
 
 
-def test_ray_makes_the_store_that_threads_make_also_after_a_change(cluster, root, tmp_path):
+def test_ray_makes_the_store_that_threads_make_also_after_a_change(ray, root, tmp_path):
     for step in (lambda root: None, change):
         step(root)
         for engine in ("threads", "ray"):
@@ -81,7 +72,7 @@ def test_ray_makes_the_store_that_threads_make_also_after_a_change(cluster, root
     assert content(tmp_path / "ray")[1]["problem"].notna().sum() == 3
 
 
-def test_another_engine_finds_nothing_to_do(cluster, root, tmp_path, monkeypatch):
+def test_another_engine_finds_nothing_to_do(ray, root, tmp_path, monkeypatch):
     folder = tmp_path / "store"
     update(folder, root, "ray")
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
@@ -91,7 +82,7 @@ def test_another_engine_finds_nothing_to_do(cluster, root, tmp_path, monkeypatch
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
-def test_images_that_the_store_has_are_not_decoded_again(cluster, root, tmp_path):
+def test_images_that_the_store_has_are_not_decoded_again(ray, root, tmp_path):
     update(tmp_path / "store", root, "ray")
     (array,) = (tmp_path / "store").glob("images-*.npy")
     for path in (root / "unlabeled").glob("*.JPG"):
@@ -100,7 +91,7 @@ def test_images_that_the_store_has_are_not_decoded_again(cluster, root, tmp_path
     assert array.exists()  # no row was new
 
 
-def test_the_store_is_the_same_if_a_worker_is_killed(cluster, root, tmp_path, monkeypatch):
+def test_the_store_is_the_same_if_a_worker_is_killed(ray, root, tmp_path, monkeypatch):
     mark = tmp_path / "killed"
 
     def with_deadly(entries, read):
@@ -119,7 +110,7 @@ def test_the_store_is_the_same_if_a_worker_is_killed(cluster, root, tmp_path, mo
     check_same_store(tmp_path / "threads", tmp_path / "ray")
 
 
-def test_a_relative_folder_is_read_too(cluster, root, tmp_path, monkeypatch):
+def test_a_relative_folder_is_read_too(ray, root, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     update(tmp_path / "ray", Path("photos"), "ray")
     update(tmp_path / "threads", root, "threads")
@@ -138,7 +129,7 @@ UNFIT = {
 
 @pytest.mark.parametrize("unfit", UNFIT)
 def test_a_node_that_does_not_fit_is_named_and_nothing_is_changed(
-    cluster, root, tmp_path, monkeypatch, unfit
+    ray, root, tmp_path, monkeypatch, unfit
 ):
     difference, message = UNFIT[unfit]
     found = ray_reading._witness
@@ -199,7 +190,7 @@ def test_ray_is_not_imported_by_threads(root, tmp_path):
 
 
 def test_without_ray_one_message_names_the_extra_before_any_work(root, tmp_path, monkeypatch):
-    monkeypatch.setattr(ray_reading, "find_spec", lambda name: None)
+    monkeypatch.setattr(ray_connection, "find_spec", lambda name: None)
     monkeypatch.setattr(image_store, "list_folder", lambda root: pytest.fail("work had begun"))
     with pytest.raises(InvalidInput, match=r"needs Ray: pip install .*\[ray\]"):
         update(tmp_path / "store", root, "ray")

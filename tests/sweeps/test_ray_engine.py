@@ -2,7 +2,6 @@
 
 import os
 import runpy
-import secrets
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import psutil
 import pytest
 
 from conftest import REPO
+from pu_diffusion_pipeline import ray_connection
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.sweeps.engines import ray_cluster
 from pu_diffusion_pipeline.sweeps.engines.interface import Setup
@@ -22,33 +22,10 @@ from pu_diffusion_pipeline.sweeps.execution import Execution
 THOUSAND = runpy.run_path(str(REPO / "benchmarks/ray_thousand.py"))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _own_token(tmp_path_factory):
-    """Clusters that are started here have a token of their own, not one in the user's home."""
-    patch = pytest.MonkeyPatch()
-    if "RAY_ADDRESS" not in os.environ:
-        token = tmp_path_factory.mktemp("ray") / "token"
-        token.write_text(secrets.token_hex(32))
-        patch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
-    yield
-    patch.undo()
-
-
-@pytest.fixture(scope="module")
-def ray():
-    """Ray, connected once; engines of these tests use it and leave it open."""
-    ray = pytest.importorskip("ray", reason="the extra ray is not installed")
-    address = os.environ.get("RAY_ADDRESS", "local")
-    here = {"num_cpus": 2, "include_dashboard": False} if address == "local" else {}
-    ray.init(address=address, log_to_driver=False, logging_level="ERROR", **here)
-    yield ray
-    ray.shutdown()
-
-
 @pytest.fixture
 def engine(ray, tmp_path, monkeypatch):
     """A function that makes an engine whose tasks run the given commands."""
-    monkeypatch.setattr(ray_cluster, "_connect", lambda: None)
+    monkeypatch.setattr(ray_cluster, "connect", lambda asked_by: None)
 
     def make(*commands, **setup) -> RayEngine:
         chosen = Setup(tmp_path, tmp_path / "logs", **setup)
@@ -177,14 +154,14 @@ def test_an_unreachable_cluster_is_named_at_once(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
     begun = time.monotonic()
     with pytest.raises(InvalidInput, match=r"RAY_ADDRESS: expected the HOST:PORT.*127.0.0.1:9"):
-        ray_cluster._connect()
+        ray_connection.connect("--engine ray")
     assert time.monotonic() - begun < 10
 
 
 def test_without_ray_the_message_names_the_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.setattr(ray_connection, "find_spec", lambda name: None)
     with pytest.raises(InvalidInput, match=r"pu_diffusion_pipeline\[ray\]"):
-        ray_cluster._connect()
+        ray_connection.connect("--engine ray")
 
 
 def test_ray_is_imported_by_its_engine_only():

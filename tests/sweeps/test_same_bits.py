@@ -2,7 +2,6 @@
 
 import json
 import os
-import secrets
 import shutil
 import signal
 import subprocess
@@ -28,8 +27,6 @@ def start(project: Path, engine: str) -> subprocess.Popen:
         shutil.copytree(REPO / name, project / name)
     shutil.copy(REPO / "pyproject.toml", project)
     env = {**os.environ, "PYTHONPATH": str(project / "src"), "DO_NOT_TRACK": "1"}
-    (project / "token").write_text(secrets.token_hex(32))  # of this cluster, not the user's own
-    env.setdefault("RAY_AUTH_TOKEN_PATH", str(project / "token"))
     command = [sys.executable, "-m", "kedro", *SWEEP, f"--engine={engine}"]
     log = (project / "log").open("w")
     return subprocess.Popen(command, cwd=project, env=env, stdout=log, stderr=log)

@@ -22,9 +22,10 @@ from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.images.decoding import MOST_PIXELS, RULE, check_pixel_limit
 from pu_diffusion_pipeline.images.folder_listing import list_folder
 from pu_diffusion_pipeline.images.folder_reading import Reader, read_files, read_with_threads
-from pu_diffusion_pipeline.images.ray_reading import read_with_ray, require_ray
+from pu_diffusion_pipeline.images.ray_reading import FIELD, read_with_ray
 from pu_diffusion_pipeline.images.row_file import RowWriter, Shape, map_rows
 from pu_diffusion_pipeline.images.store_table import Row, index_of, load, save
+from pu_diffusion_pipeline.ray_connection import require_ray
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +134,7 @@ class ImageStore:
 
 def _reader(engine: str) -> Reader:
     if engine == "ray":
-        require_ray()
+        require_ray(FIELD)
     return READERS[engine]
 
 

@@ -4,15 +4,10 @@ The nodes read and decode; this process alone writes the store, in the order of 
 store is the same as one made by threads (docs/decisions/0013).
 """
 
-import logging
-import os
-import signal
 import socket
-import threading
 import warnings
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,9 +20,9 @@ from pu_diffusion_pipeline.images.folder_reading import (
     ignore_warnings_of_pillow,
     read_ahead,
 )
+from pu_diffusion_pipeline.ray_connection import connect
 
 FIELD = "data.folder.engine ray"
-ADDRESS = "RAY_ADDRESS"  # of a running cluster, an environment variable of Ray's
 FILES_PER_TASK = 32
 
 
@@ -43,16 +38,6 @@ class Witness(NamedTuple):
     folder: str
     inode: int
     decoder: str
-
-
-def require_ray() -> None:
-    """Refuse to begin without Ray.
-
-    Raises:
-        InvalidInput: it is not installed.
-    """
-    if find_spec("ray") is None:
-        raise InvalidInput(f"{FIELD} needs Ray: pip install 'pu_diffusion_pipeline[ray]'")
 
 
 def read_with_ray(entries: list[Entry], read: Read) -> Generator[Outcome, None, None]:
@@ -139,20 +124,7 @@ def _connected() -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    on_sigterm = signal.getsignal(signal.SIGTERM)
-    try:
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    except Exception as error:  # of many kinds, some of no kind
-        address = os.environ.get(ADDRESS)
-        what = f"{ADDRESS}={address} lets nobody in" if address else "Ray did not start"
-        raise InvalidInput(
-            f"{FIELD}: {what}: {str(error).splitlines()[0]}. A cluster that asks for a token needs "
-            "RAY_AUTH_MODE=token here too."
-        ) from error
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, on_sigterm)  # Ray sets its own
+    connect(FIELD)
     try:
         yield
     finally:

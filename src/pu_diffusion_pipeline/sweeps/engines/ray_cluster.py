@@ -3,18 +3,16 @@
 Ray repeats no task here (`max_retries=0`): `execution.py` does, once, as for every engine.
 """
 
-import os
-import socket
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urlsplit
 
 from pu_diffusion_pipeline import __version__
 from pu_diffusion_pipeline.atomic_write import atomic_write
 from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.ray_connection import connect
 from pu_diffusion_pipeline.sweeps.engines import on_node
 from pu_diffusion_pipeline.sweeps.engines.interface import LOST, THREADS, Ended, Setup
 from pu_diffusion_pipeline.sweeps.plan import Task
@@ -22,9 +20,8 @@ from pu_diffusion_pipeline.sweeps.plan import Task
 if TYPE_CHECKING:
     from ray import ObjectRef
 
-ADDRESS = "RAY_ADDRESS"
+OPTION = "--engine ray"
 CHILD = ("python", "-m", "pu_diffusion_pipeline.sweeps.engines.child")
-SECONDS_TO_CONNECT = 5
 SECONDS_TO_CHECK = 120  # for all nodes: an import from a slow shared folder takes its time
 GIGABYTE = 1024**3
 
@@ -58,7 +55,7 @@ class RayEngine:
         self._command = command
         self._running: dict[ObjectRef, str] = {}
         self._stop = setup.logs.resolve() / f".stop-{uuid.uuid4().hex[:8]}"
-        _connect()
+        connect(OPTION)
         import ray
 
         ray.cloudpickle.register_pickle_by_value(on_node)
@@ -124,39 +121,6 @@ class RayEngine:
         self._stop.unlink(missing_ok=True)
 
 
-def _connect() -> None:
-    try:
-        import ray
-    except ImportError as error:
-        raise InvalidInput(
-            "--engine: ray is not installed; pip install 'pu_diffusion_pipeline[ray]'"
-        ) from error
-    address = os.environ.get(ADDRESS, "local")
-    _refuse_unreachable(address)
-    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
-    here = {"include_dashboard": False} if address == "local" else {}
-    try:
-        ray.init(address=address, **quiet, **here)
-    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        what = "no cluster started here" if address == "local" else f"no cluster at {address}"
-        raise InvalidInput(f"{ADDRESS}: {what}: {str(error).splitlines()[0]}") from error
-
-
-def _refuse_unreachable(address: str) -> None:
-    """Ray itself tries for more than a minute."""
-    place = urlsplit(address if "://" in address else f"//{address}")
-    if address in ("local", "auto"):
-        return
-    try:
-        host, port = place.hostname, place.port
-        socket.create_connection((host or "", port or 0), SECONDS_TO_CONNECT).close()
-    except (OSError, ValueError) as error:
-        raise InvalidInput(
-            f"{ADDRESS}: expected the HOST:PORT of a running cluster, or local; nothing answers "
-            f"at {address!r} ({error})"
-        ) from error
-
-
 def _needs_of(setup: Setup, *, has_gpu: bool) -> Needs:
     gpus = setup.gpus_per_run
     if gpus is None:
@@ -190,7 +154,7 @@ def check_nodes(project: Path) -> list[str]:
             asked[answer] = (node["NodeManagerHostname"], ref)
         for answer, (host, ref) in asked.items():
             if problem := _answer(ref, host) or _unread(Path(answer), host):
-                raise InvalidInput(f"--engine ray: {problem}. See docs/scale.md")
+                raise InvalidInput(f"{OPTION}: {problem}. See docs/scale.md")
     return [f"Ray: {len(nodes)} nodes share data/ and have version {__version__}."]
 
 
