@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from pu_diffusion_pipeline.errors import InvalidInput, ProcessFailed
-from pu_diffusion_pipeline.sweeps.engines import slurm
-from pu_diffusion_pipeline.sweeps.engines.interface import LOST, Setup
+from pu_diffusion_pipeline.sweeps.engines.interface import Setup
 from pu_diffusion_pipeline.sweeps.engines.slurm import SlurmEngine, script
 from pu_diffusion_pipeline.sweeps.execution import Execution
 from pu_diffusion_pipeline.sweeps.plan import Task
@@ -23,6 +22,7 @@ option() { sed -n "s/^#SBATCH --$1=//p" "$script" | tr -d "'"; }
 cd "$(option chdir)"
 setsid bash -c '
     echo RUNNING > "$JOBS/$$"
+    touch "$JOBS/.begun-$$"
     bash "$0" >> "$1" 2>&1
     code=$?
     if [ $code = 0 ]; then echo COMPLETED; elif [ $code -ge 128 ]; then echo CANCELLED
@@ -30,7 +30,7 @@ setsid bash -c '
     mv "$JOBS/$$.new" "$JOBS/$$"
 ' "$script" "$(option output)" > /dev/null 2>&1 &
 pid=$!
-while [ ! -e "$JOBS/$pid" ]; do sleep 0.01; done
+while [ ! -e "$JOBS/.begun-$pid" ]; do sleep 0.01; done
 echo "$pid;cluster"
 """
 SQUEUE = r"""#!/bin/bash
@@ -153,7 +153,7 @@ def test_a_job_whose_node_is_lost_is_submitted_once_more(tmp_path, fake_slurm, r
     line = "test -e again || { touch again; rm $JOBS/*; sleep 5; }"
     execution, said = execute(tmp_path, [task("lost", line)])
     execution.run()
-    assert sum("once more" in line for line in said) == 1
+    assert [line for line in said if "once more" in line and "Slurm says NODE_FAIL" in line]
 
 
 @pytest.mark.usefixtures("fake_slurm", "run_script")
@@ -175,8 +175,10 @@ def test_stopping_cancels_the_jobs(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("state", "code"),
-    [("RUNNING", None), ("COMPLETED", 0), ("TIMEOUT", LOST), ("OUT_OF_MEMORY", 1)],
+    ("state", "code", "lost"),
+    [("COMPLETED", 0, ""), ("TIMEOUT", 1, "Slurm says TIMEOUT"), ("OUT_OF_MEMORY", 1, "")],
 )
-def test_states_become_codes(state, code):
-    assert slurm._code(state) == code
+def test_a_job_is_lost_by_its_state(tmp_path, state, code, lost):
+    engine = SlurmEngine(Setup(tmp_path, tmp_path / "logs"))
+    engine._jobs["1"] = "task"
+    assert engine._end("1", state) == ("task", code, lost)

@@ -89,17 +89,18 @@ class Execution:
         self._say(f"started: {task.name}")
 
     def _end(self, ended: Ended) -> None:
-        name, code = ended
+        name, code, lost = ended
+        how = lost or _how(code)
         duration = spell_seconds(time.monotonic() - self._running.pop(name))
         if code == 0:
             self._done.add(name)
             self._say(f"{self._place()} done in {duration}: {name}{self._time_left()}")
-        elif code < 0 and name not in self._retried:
+        elif (lost or code < 0) and name not in self._retried:
             self._retried.add(name)
-            self._say(f"{_how(code)}: {name} after {duration}; once more")
+            self._say(f"{how}: {name} after {duration}; once more")
             self._start(self._tasks[name])
         else:
-            self._failed[name] = _how(code)
+            self._failed[name] = how
             self._say(f"failed after {duration}: {name}")
 
     def _place(self) -> str:

@@ -1,6 +1,5 @@
 """What a sweep needs of the place where its tasks run."""
 
-import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -9,7 +8,6 @@ from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.sweeps.plan import Task
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-LOST = -signal.SIGKILL  # the code of a task whose worker is gone
 
 
 class Setup(NamedTuple):
@@ -57,10 +55,12 @@ class Ended(NamedTuple):
     Attributes:
         task: its name.
         code: exit code; negative: the signal that killed it.
+        lost: what took the place it ran in away, in words; empty: nothing did.
     """
 
     task: str
     code: int
+    lost: str = ""
 
 
 class Engine(Protocol):

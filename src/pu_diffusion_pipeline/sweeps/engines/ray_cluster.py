@@ -14,7 +14,7 @@ from pu_diffusion_pipeline.atomic_write import atomic_write
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.ray_connection import connect
 from pu_diffusion_pipeline.sweeps.engines import on_node
-from pu_diffusion_pipeline.sweeps.engines.interface import LOST, THREADS, Ended, Setup
+from pu_diffusion_pipeline.sweeps.engines.interface import THREADS, Ended, Setup
 from pu_diffusion_pipeline.sweeps.plan import Task
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class RayEngine:
                 log.write(f"Error: {error.cause}\n")
             return Ended(name, 1)
         except ray.exceptions.RayError:  # the worker or its node is gone, or it was cancelled
-            return Ended(name, LOST)
+            return Ended(name, 1, lost="its worker or its node is gone")
 
     def stop(self, *, kill: bool) -> None:
         """See `Engine`. Tasks that wait for room are told when they get it, or by `kill`."""

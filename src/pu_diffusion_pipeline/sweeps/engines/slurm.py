@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pu_diffusion_pipeline.atomic_write import atomic_write
 from pu_diffusion_pipeline.errors import InvalidInput, ProcessFailed
-from pu_diffusion_pipeline.sweeps.engines.interface import LOST, THREADS, Ended, Setup
+from pu_diffusion_pipeline.sweeps.engines.interface import THREADS, Ended, Setup
 from pu_diffusion_pipeline.sweeps.plan import Task
 
 PROGRAMS = ("sbatch", "squeue", "scancel")
@@ -68,17 +68,19 @@ class SlurmEngine:
             time.sleep(min(left, seconds))
             return []
         self._next = time.monotonic() + self._poll
-        return [self._end(job, code) for job, code in self._codes().items() if code is not None]
+        states = self._states()
+        return [self._end(job, state) for job, state in states.items() if state not in WORKS]
 
-    def _end(self, job: str, code: int) -> Ended:
-        return Ended(self._jobs.pop(job), code)
+    def _end(self, job: str, state: str) -> Ended:
+        lost = f"Slurm says {state}" if state in GONE else ""
+        return Ended(self._jobs.pop(job), int(state != "COMPLETED"), lost)
 
-    def _codes(self) -> dict[str, int | None]:
-        """Each job's code; None: it works, or waits."""
+    def _states(self) -> dict[str, str]:
+        """Each job's state, as Slurm names it."""
         asked = ("--states=all", "--noheader", "--format=%i %T", f"--jobs={','.join(self._jobs)}")
         lines = [line.split() for line in _run("squeue", *asked, check=False).splitlines()]
         states = {line[0]: line[1] for line in lines if len(line) == 2}
-        return {job: _code(states.get(job) or _last_state(job)) for job in self._jobs}
+        return {job: states.get(job) or _last_state(job) for job in self._jobs}
 
     def stop(self, *, kill: bool) -> None:
         """See `Engine`: `scancel`, for jobs that wait too. They get SIGTERM first."""
@@ -125,14 +127,6 @@ def _check(setup: Setup) -> None:
             raise InvalidInput(f"--engine-option: expected such as partition=gpu, got {name!r}")
         if name in OWN:
             raise InvalidInput(f"--engine-option: {name} is set by the sweep; leave it out")
-
-
-def _code(state: str) -> int | None:
-    if state in WORKS:
-        return None
-    if state == "COMPLETED":
-        return 0
-    return LOST if state in GONE else 1
 
 
 def _last_state(job: str) -> str:
