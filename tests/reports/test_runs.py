@@ -14,6 +14,7 @@ from pu_diffusion_pipeline.reports.paper_tables import BenchmarkSummary, paper_t
 from pu_diffusion_pipeline.reports.runs import missing_runs, over_beta, select_runs
 from pu_diffusion_pipeline.reports.runs import summarize as summarize_with
 from pu_diffusion_pipeline.reports.summary import paper_results, summary_markdown, summary_table
+from pu_diffusion_pipeline.sweeps.arguments import Request
 
 PAIRED = ReportingOptions(significance="paired", level=0.05)
 WELCH = ReportingOptions(significance="welch", level=0.05)
@@ -195,15 +196,29 @@ def test_commands_make_the_missing_runs():
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 30])
-def test_three_lines_name_the_missing_runs_however_many_there_are(count):
+def test_two_lines_name_the_missing_runs_however_many_there_are(count):
     seeds = [0, 2, 3, *range(5, 100)]
     missing = {("pu", seed): f"kedro run --params=seed:{seed}" for seed in seeds[:count]}
-    lines = missing_lines(missing)
-    assert len(lines) == (0, 2, 3)[min(count, 2)]
+    lines = missing_lines(missing, asked())
+    assert len(lines) == (2 if count else 0)
     assert all(len(line) < 100 for line in lines)
-    assert [line for line in lines if "seed:0" in line] == lines[1:2]
+    if count == 1:
+        assert lines[1] == "Made by: kedro run --params=seed:0"
     if count == 30:
-        assert lines[0] == "Missing for a full table: pu with seed 0,2-3,5-31 (30 runs)"
+        assert lines[0] == "Missing for a full table: pu with seed 0,2-3,5-31"
+        assert lines[1] == (
+            "Made by: kedro sweep --env=b --methods=pu --seeds=0,2-3,5-31 --betas=0.5"
+        )
+
+
+def test_the_sweep_that_is_named_makes_the_missing_runs():
+    missing = {("unsupervised", 3): "", ("pu", 0): "", ("pu", 1): ""}
+    arguments = missing_lines(missing, asked())[1].split()[4:]
+    given = dict(one.removeprefix("--").split("=") for one in arguments)
+    request = Request(benchmarks=given.pop("env"), **given)
+    made = {(method, seed) for method in request.methods for seed in request.seeds}
+    assert missing.keys() <= made
+    assert request.betas == (asked()["pu"]["beta"],)
 
 
 def test_no_run_with_the_parameters_asked_for_is_refused_by_name():

@@ -65,11 +65,14 @@ def missing_commands(
     return commands
 
 
-def missing_lines(missing: Mapping[tuple[str, int], str]) -> list[str]:
-    """At most three lines on the missing runs, however many there are.
+def missing_lines(
+    missing: Mapping[tuple[str, int], str], comparable: Mapping[str, Mapping[str, object]]
+) -> list[str]:
+    """Two lines on the missing runs, however many there are; none if none is missing.
 
     Args:
         missing: `missing_commands`.
+        comparable: as for `missing_commands`.
     """
     if not missing:
         return []
@@ -77,14 +80,26 @@ def missing_lines(missing: Mapping[tuple[str, int], str]) -> list[str]:
     for method, seed in missing:
         seeds.setdefault(method, []).append(seed)
     named = [f"{method} with seed {_spans(given)}" for method, given in seeds.items()]
-    first = next(iter(missing.values()))
-    if len(missing) == 1:
-        return [f"Missing for a full table: {named[0]}", f"Made by: {first}"]
-    return [
-        f"Missing for a full table: {', '.join(named)} ({len(missing)} runs)",
-        f"The first is made by: {first}",
-        "The commands of the others are in summary.md",
-    ]
+    (first, *others) = missing.values()
+    command = _sweep(seeds, comparable) if others else first
+    return [f"Missing for a full table: {', '.join(named)}", f"Made by: {command}"]
+
+
+def _sweep(
+    seeds: Mapping[str, Sequence[int]], comparable: Mapping[str, Mapping[str, object]]
+) -> str:
+    """The sweep that makes the missing runs of each method; it passes over those that are there."""
+    every = sorted({seed for given in seeds.values() for seed in given})
+    (benchmark,) = {str(comparable[method]["benchmark"]) for method in seeds}
+    betas = {_spell(comparable[method]["beta"]) for method in seeds if "beta" in comparable[method]}
+    return " ".join(
+        [
+            "kedro sweep",
+            *([f"--env={benchmark}"] if benchmark != DEFAULT_BENCHMARK else []),
+            f"--methods={','.join(seeds)} --seeds={_spans(every)}",
+            *(f"--betas={beta}" for beta in betas),
+        ]
+    )
 
 
 def _spans(seeds: Sequence[int]) -> str:

@@ -56,7 +56,7 @@ def summarize_runs(
     if len(runs) > len(finished):  # else the table of methods says the same
         show_summary(summary, paper_row)
     missing = missing_commands(runs, comparable)
-    for line in missing_lines(missing):
+    for line in missing_lines(missing, comparable):
         log.info("%s", line)
     text = summary_markdown(summary, paper_row, reporting, missing.values(), left_out)
     return runs, summary, text
