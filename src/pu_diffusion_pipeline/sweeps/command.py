@@ -129,7 +129,7 @@ def _show(plan: Plan, say: Callable[[str], object], *, with_commands: bool) -> N
     say(_as_text(table))
     shared = [task for task in plan.tasks if task.run is None]
     if shared:
-        say(f"Made once, before the runs that need it: {len(shared)} tasks.")
+        say(f"Tasks that are made once, before the runs that need them: {len(shared)}")
     for task in plan.tasks:
         what = f"kedro {' '.join(task.arguments)}" if with_commands else task.name
         say(f"  {'missing' if task.run else 'shared'}: {what}")
