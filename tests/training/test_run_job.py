@@ -31,6 +31,7 @@ from pu_diffusion_pipeline.training.checkpoints import CheckpointStore
 from pu_diffusion_pipeline.training.job import Job, run_job
 from pu_diffusion_pipeline.training.job_folder import JobFolder
 from pu_diffusion_pipeline.training.judged_samples import WatchSetup
+from pu_diffusion_pipeline.training.launch import WORKER
 from pu_diffusion_pipeline.training.train import Trained
 from tiny_training import NUM_STEPS, images, job, losses, normal_images, parameters, sets, weights
 
@@ -100,14 +101,18 @@ def test_a_job_on_other_images_is_refused(store):
 
 
 def listening_addresses() -> tuple[int, set[str]]:
-    """How many workers there are, and the addresses at which they and we take connections."""
-    workers = psutil.Process().children(recursive=True)
-    addresses = set()
-    for process in (psutil.Process(), *workers):
+    """How many workers there are, and the addresses at which they take connections.
+
+    Other children, such as those of Ray, belong to other tests.
+    """
+    count, addresses = 0, set()
+    for process in psutil.Process().children():
         with contextlib.suppress(psutil.NoSuchProcess):
-            found = process.net_connections("inet")
-            addresses |= {one.laddr.ip for one in found if one.status == psutil.CONN_LISTEN}
-    return len(workers), addresses
+            if WORKER in process.cmdline():
+                count += 1
+                found = process.net_connections("inet")
+                addresses |= {one.laddr.ip for one in found if one.status == psutil.CONN_LISTEN}
+    return count, addresses
 
 
 class InTwo(NamedTuple):
