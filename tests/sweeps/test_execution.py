@@ -2,15 +2,18 @@
 
 import os
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from pu_diffusion_pipeline.errors import InvalidInput, ProcessFailed
 from pu_diffusion_pipeline.experiment.locks import hold
+from pu_diffusion_pipeline.sweeps import execution
 from pu_diffusion_pipeline.sweeps.arguments import Request
 from pu_diffusion_pipeline.sweeps.engines import local
-from pu_diffusion_pipeline.sweeps.engines.interface import Setup
-from pu_diffusion_pipeline.sweeps.execution import spell_seconds
+from pu_diffusion_pipeline.sweeps.engines.interface import Ended, Setup
+from pu_diffusion_pipeline.sweeps.execution import Execution, spell_seconds
+from pu_diffusion_pipeline.sweeps.plan import Task
 from sweeps.fakes import (
     InBackground,
     begun,
@@ -171,3 +174,39 @@ def test_more_than_the_machine_has_is_refused(gpus, setup, message, monkeypatch)
 
 def test_durations_are_spelled():
     assert [spell_seconds(one) for one in (0.4, 72, 3600)] == ["0 s", "1 min 12 s", "1 h 0 s"]
+
+
+class OnPaper:
+    """An engine whose tasks take what a clock says that they take."""
+
+    capacity = 2
+
+    def __init__(self, clock: Mock, take: dict[str, float]) -> None:
+        self._clock, self._take = clock, take
+        self._running: list[str] = []
+
+    def start(self, task: Task) -> None:
+        self._running.append(task.name)
+
+    def wait(self, seconds: float) -> list[Ended]:
+        name = self._running.pop(0)
+        self._clock.monotonic.return_value += self._take[name]
+        return [Ended(name, 0)]
+
+
+def test_the_time_left_goes_by_the_pace_of_tasks_that_were_estimated(tmp_path, monkeypatch):
+    clock = Mock(monotonic=Mock(return_value=0.0))
+    monkeypatch.setattr(execution, "time", clock)
+    tasks = [
+        task(tmp_path, "data"),
+        *(task(tmp_path, f"train_{number}", needs=("data",)) for number in range(5)),
+    ]
+    estimates = {"data": 0.0} | {f"train_{number}": 600.0 for number in range(5)}
+    take = {"data": 60.0} | {f"train_{number}": 1200.0 for number in range(5)}
+    said: list[str] = []
+    Execution(tasks, OnPaper(clock, take), estimates, Path, said.append).run()
+    left = [line.rpartition("about ")[2] for line in said if "done in" in line]
+    # Data says nothing about trainings. Both of the first two began when it was done: one took
+    # twice its estimate, the other, which ended 20 minutes later, four times.
+    assert left[:3] == ["25 minutes left", "40 minutes left", "45 minutes left"]
+    assert "left" not in said[-1]

@@ -12,7 +12,7 @@ from pu_diffusion_pipeline.sweeps.engines.interface import Ended, Engine
 from pu_diffusion_pipeline.sweeps.plan import Task
 
 PATIENCE = 0.2  # seconds between two looks at Ctrl-C
-LEAST = 1.0  # seconds that a task counts for, where nothing is known of it
+LEAST = 1.0  # seconds that a task counts for at least
 GO_ON = "The same command goes on from here."
 Say = Callable[[str], object]
 
@@ -32,13 +32,14 @@ class Execution:
         self._waiting = dict(self._tasks)
         self._engine = engine
         self._seconds = {name: max(LEAST, seconds.get(name, 0.0)) for name in self._tasks}
+        self._is_estimated = {name for name, estimate in seconds.items() if estimate >= LEAST}
+        self._took: dict[str, float] = {}  # name to seconds, of those that were done here
         self._log_of = log_of
         self._say = say
         self._running: dict[str, float] = {}  # name to when it began
         self._done: set[str] = set()
         self._failed: dict[str, str] = {}  # name to how it ended
         self._retried: set[str] = set()
-        self._begun = time.monotonic()
 
     def run(self) -> None:
         """Run all tasks.
@@ -91,9 +92,11 @@ class Execution:
     def _end(self, ended: Ended) -> None:
         name, code, lost = ended
         how = lost or _how(code)
-        duration = spell_seconds(time.monotonic() - self._running.pop(name))
+        took = time.monotonic() - self._running.pop(name)
+        duration = spell_seconds(took)
         if code == 0:
             self._done.add(name)
+            self._took[name] = took
             self._say(f"{self._place()} done in {duration}: {name}{self._time_left()}")
         elif (lost or code < 0) and name not in self._retried:
             self._retried.add(name)
@@ -107,11 +110,17 @@ class Execution:
         return f"{len(self._done)} of {len(self._tasks)}"
 
     def _time_left(self) -> str:
-        """From what is done, weighed by the estimates."""
-        done = sum(self._seconds[name] for name in self._done)
-        left = sum(self._seconds.values()) - done
-        passed = time.monotonic() - self._begun
-        return f"; about {spell_time(passed * left / done)} left" if left else ""
+        """From the estimates, at the pace of the tasks that are done and that have one."""
+        paced = [
+            name for name in self._took if name in self._is_estimated or not self._is_estimated
+        ]
+        expected = sum(self._seconds[name] for name in paced)
+        pace = sum(self._took[name] for name in paced) / expected if expected else 1.0
+        left = {name: seconds for name, seconds in self._seconds.items() if name not in self._done}
+        if not left:
+            return ""
+        at_once = min(self._engine.capacity, len(left))
+        return f"; about {spell_time(pace * sum(left.values()) / at_once)} left"
 
     def _stop(self, stops: Sequence[int]) -> None:
         """Let the workers end; at another Ctrl-C end them."""
