@@ -15,7 +15,7 @@ from typing import Any
 import click
 from kedro.framework.cli.project import run as kedro_run
 
-from pu_diffusion_pipeline.cli_exports import export, sample_images
+from pu_diffusion_pipeline.cli_exports import export, export_samples, sample_images
 from pu_diffusion_pipeline.cli_own_images import add_images
 from pu_diffusion_pipeline.cli_results import results
 from pu_diffusion_pipeline.cli_sweep import asking, sweep
@@ -160,5 +160,5 @@ def reproduce(
 
 
 cli = click.Group("pu_diffusion_pipeline")
-for command in (run, sweep, reproduce, add_images, export, sample_images, results):
+for command in (run, sweep, reproduce, add_images, export, export_samples, sample_images, results):
     cli.add_command(command)

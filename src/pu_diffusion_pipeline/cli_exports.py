@@ -1,4 +1,7 @@
-"""`kedro export` carries a finished model away; `kedro sample-images` draws from what it wrote."""
+"""Carry things away: `kedro export` a model, `export-samples` the samples of a run.
+
+`kedro sample-images` draws from what `kedro export` wrote.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -34,6 +37,29 @@ def export(out: str, params: dict[str, object], **options: Any) -> None:
 
     project = find_kedro_project(Path.cwd()) or Path.cwd()
     export_model(ExportRequest(Path(out), parameters=params, **options), project, say=click.echo)
+
+
+@click.command("export-samples", cls=Command, context_settings=HELP_OPTION)
+@click.option("--to", required=True, metavar="FOLDER", help="A new or empty folder.")
+@click.option("-e", "--env", help="Benchmark of the run, as for `kedro run`.")
+@click.option("--params", default="", callback=parse_option, help="Of the run, as for `kedro run`.")
+@click.option("--method", default="pu", show_default=True, help="Whose samples.")
+@click.option("--num", type=click.IntRange(1), help="The first of them. Default: all.")
+def export_samples(
+    to: str, env: str | None, params: dict[str, object], method: str, num: int | None
+) -> None:
+    """Write the saved samples of a run as FOLDER/00000.png, 00001.png, ...
+
+    Image i is sample i, the pixels are the saved ones. samples.json beside them says which of them
+    the judge took for sensitive.
+    """
+    from kedro.utils import find_kedro_project
+
+    from pu_diffusion_pipeline.exports import sample_files
+
+    project = find_kedro_project(Path.cwd()) or Path.cwd()
+    request = sample_files.SamplesRequest(Path(to), env, params, method, num)
+    sample_files.export_samples(request, project, say=click.echo)
 
 
 @click.command("sample-images", cls=Command, context_settings=HELP_OPTION)

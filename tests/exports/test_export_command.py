@@ -168,7 +168,9 @@ def test_an_export_that_fails_leaves_nothing(in_project, tmp_path, monkeypatch):
 
 def test_kedro_and_the_console_script_know_the_commands():
     context = click.Context(KedroCLI(REPO))
-    assert {"export", "sample-images"} <= set(KedroCLI(REPO).list_commands(context))
+    assert {"export", "export-samples", "sample-images"} <= set(
+        KedroCLI(REPO).list_commands(context)
+    )
     for arguments, words in (
         (["export", "--help"], "--push ORG/NAME"),
         (["--params=beta"], "write key:value"),  # without a command's name it is `run`

@@ -2,13 +2,11 @@
 
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from pu_diffusion_pipeline.atomic_write import atomic_write
 from pu_diffusion_pipeline.diffusion.model import load
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.exports.new_folder import refuse_bad_place
+from pu_diffusion_pipeline.exports.pictures import write_pictures
 
 
 def draw_to_folder(
@@ -35,12 +33,4 @@ def draw_to_folder(
         raise InvalidInput(f"--steps: expected at most {known}, as the model knows, got {steps}")
     images = drawn_from.sample_uint8(num, seed=seed, num_steps=steps, batch_size=batch_size)
     with atomic_write(to) as temporary:
-        temporary.mkdir()
-        for index, image in enumerate(images):
-            _to_picture(image).save(temporary / f"{index:05d}.png")
-
-
-def _to_picture(image: np.ndarray) -> Image.Image:
-    """A picture of (C, H, W) uint8."""
-    pixels = image.transpose(1, 2, 0)
-    return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+        write_pictures(temporary, images)
