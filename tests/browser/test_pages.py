@@ -19,6 +19,13 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (apt in
 PHONE = {"width": 390, "height": 844}
 ELSEWHERE = re.compile(r"https?://(?!127\.0\.0\.1)")
 WIDE = {"width": 1280, "height": 900}
+# The text that a browser shows where the middle of a mark is.
+UNDER_THE_MOUSE = """mark => {
+    mark.scrollIntoView({block: "center"});
+    const box = mark.getBoundingClientRect();
+    const hit = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+    return hit.closest("g:has(> title)").querySelector("title").textContent;
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +87,19 @@ def test_every_picture_has_pixels_and_a_text(tab, report):
         assert one.evaluate("image => image.naturalWidth") > 50
         assert len(one.get_attribute("alt") or "") > 10
     assert page.locator("svg").count() >= 3
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_curves_tell_their_values_under_the_mouse_and_below(tab, report, scheme):
+    page = tab(report, color_scheme=scheme)
+    for about, word in (("over the steps", "pu, step"), ("divided by", "share of S")):
+        figure = page.locator(f'[role=region][aria-label*="{about}"]')
+        mark = figure.locator("g:has(> title)", has_text=word).first
+        assert mark.evaluate(UNDER_THE_MOUSE).startswith(word)
+        values = figure.locator("xpath=following-sibling::details[1]")
+        assert not values.locator("li", has_text=word).first.is_visible()
+        values.locator("summary").click()
+        assert values.locator("li", has_text=word).first.is_visible()
 
 
 def test_the_table_has_a_row_for_each_method(tab, report):

@@ -9,16 +9,23 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores
+from pu_diffusion_pipeline.reports.figure_files import (
+    MOST_TOLD,
+    figure_section,
+    hover,
+    places_to_tell,
+    to_svg,
+)
 from pu_diffusion_pipeline.reports.figures import (
     FRAME,
     LABELS,
     SMALLEST_SHOWN,
     beta_curves,
-    hover,
     image_panels,
     mosaic,
+    ratio_figure,
     sample_panels,
-    to_svg,
     training_curves,
 )
 
@@ -112,6 +119,7 @@ def curves(axes) -> dict[str, tuple[list, list]]:
     return {
         line.get_label(): (line.get_xdata().tolist(), line.get_ydata().tolist())
         for line in axes.lines
+        if not line.get_label().startswith("_")  # what tells values under the mouse
     }
 
 
@@ -191,6 +199,57 @@ def test_the_points_of_figure_4_tell_their_values_under_the_mouse():
         for metric in ("non-sensitive rate 0.947", "Frechet distance 44.10")
         for beta, n in ((0.1, 5), (0.2, 1))
     ]
+
+
+def told(svg: str) -> list[str]:
+    return re.findall("<title>(.*?)</title>", svg)
+
+
+def test_the_curves_of_a_training_tell_their_values_at_some_steps():
+    shown = told(to_svg(training_curves(histories())))
+    assert shown[0] == "unsupervised, step 3: error on U = 97"
+    assert shown[17] == "unsupervised, step 20: error on U = 80"
+    assert "pu, step 10: error on U = 90; error on S = 60; normal risk, U − β S = -1" in shown
+    assert "pu, step 10: −log(1 − exp(−error)) on S = 0" in shown
+    assert len(shown) == 3 * 18  # the plain training has no R_S+
+
+
+def test_the_curve_of_the_class_prior_tells_its_values_and_the_estimate():
+    scores = Scores(np.arange(1000.0), np.arange(-9000.0, 1000.0))
+    prior = {"delta": 0.1, "estimate": 0.1, "upper": 0.2, "share_of_labeled_above": 1.0}
+    shown = told(to_svg(ratio_figure(scores, prior, None)))
+    assert len(shown) == MOST_TOLD + 1
+    assert shown[0].startswith("share of S 1.000: r(c) = 0.1000; bound = 0.1")
+    assert shown[-2:] == [
+        "share of S 0.001: r(c) = 0.1000; bound = none",
+        "estimate 0.1000, at share of S 1.000",
+    ]
+    without = ratio_figure(scores, {**prior, "estimate": None}, None)
+    assert len(told(to_svg(without))) == MOST_TOLD
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, MOST_TOLD, MOST_TOLD + 1, 10**6])
+def test_places_that_tell_are_few_and_have_both_ends(count):
+    places = places_to_tell(count)
+    assert len(set(places)) == len(places) == min(count, MOST_TOLD)
+    assert [*places[:1], *places[-1:]] == ([0, count - 1] if count else [])
+
+
+def test_a_long_training_makes_no_large_figure():
+    steps = np.arange(1, 10_001)
+    long = pd.DataFrame({"step": steps, "unlabeled_negative": np.sin(steps)})
+    plain, one = (len(to_svg(training_curves(runs))) for runs in ({"pu": long[:2]}, {"pu": long}))
+    assert one - plain < 300_000
+
+
+def test_values_of_a_figure_can_be_read_below_it_too():
+    figure = small_figure()
+    hover(figure.axes[0], 0, 0, "<b> & 'b'")
+    section = figure_section(to_svg(figure), 'a "b"')
+    assert section.count("<svg") == 1
+    assert "<li>&lt;b&gt; &amp; &#39;b&#39;</li>" in section
+    assert 'aria-label="a &#34;b&#34;"' in section
+    assert "<details>" not in figure_section(to_svg(small_figure()), "nothing told")
 
 
 def test_what_a_point_tells_is_text_whatever_it_holds():

@@ -43,7 +43,7 @@ class FigureDataset(AbstractDataset["Figure", dict[str, bytes]]):
 
     def save(self, data: "Figure") -> None:
         """Write the figure in each format, or leave the old files."""
-        from pu_diffusion_pipeline.reports.figures import write_figure
+        from pu_diffusion_pipeline.reports.figure_files import write_figure
 
         for kind in self._formats:
             with atomic_write(self._file(kind)) as temporary:

@@ -1,12 +1,7 @@
 """Matplotlib figures: grids of images with the sensitive ones framed, curves."""
 
-import io
-import re
 from collections.abc import Mapping
-from pathlib import Path
-from typing import IO, Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -15,10 +10,9 @@ from PIL import Image
 
 from pu_diffusion_pipeline.metrics.registry import METRICS, Metric, Record, main_metrics
 from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores, ratio_curve
+from pu_diffusion_pipeline.reports.figure_files import hover, hover_over, places_to_tell
 
 FRAME = (214, 39, 40)  # red
-HOVER = "hover: "  # begins the id of a mark whose text a browser shows under the mouse
-HOVER_ID = re.compile(rf'<g id="{HOVER}([^"]*)">')
 SMALLEST_SHOWN = 1e-30
 LABELS = {
     "unlabeled_negative": "error on U",
@@ -138,11 +132,6 @@ def _draw_over_beta(axes: Axes, points: pd.DataFrame, column: str, metric: Metri
         hover(axes, point["beta"], point[column], said)
 
 
-def hover(axes: Axes, x: float, y: float, said: str) -> None:
-    """Mark a point so that a browser shows a text under the mouse (`svg_element`)."""
-    axes.plot([x], [y], marker="o", markersize=14, color="black", alpha=0, gid=HOVER + said)
-
-
 def _tidy(axes: Axes) -> None:
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
@@ -165,9 +154,14 @@ def ratio_figure(scores: Scores, prior: Record, true_share: float | None) -> Fig
     bound = curve.bound(prior["delta"])
     axes.plot(share, curve.ratio, linewidth=1.3, label="r(c) = share of U / share of S")
     axes.plot(share, bound, linewidth=1.1, linestyle=":", label="bound")
+    for place in places_to_tell(len(share)):
+        upper = f"{bound[place]:.4f}" if np.isfinite(bound[place]) else "none"
+        said = f"share of S {share[place]:.3f}: r(c) = {curve.ratio[place]:.4f}; bound = {upper}"
+        hover_over(axes, share[place], said)
     if prior["estimate"] is not None:
-        place = ([prior["share_of_labeled_above"]], [prior["estimate"]])
-        axes.plot(*place, "o", color="tab:red", label="estimate")
+        x, y = prior["share_of_labeled_above"], prior["estimate"]
+        axes.plot([x], [y], "o", color="tab:red", label="estimate")
+        hover(axes, x, y, f"estimate {y:.4f}, at share of S {x:.3f}")
     highest = min(1.0, 3 * max(true_share or 0.0, prior["upper"]))
     if true_share is not None:
         axes.axhline(true_share, color="tab:gray", linestyle="--", linewidth=1, label="true share")
@@ -188,13 +182,15 @@ def training_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
         2, len(histories), sharex=True, sharey="row", squeeze=False, height_ratios=(2, 1)
     )
     for (errors, barrier), (name, history) in zip(rows.T, histories.items(), strict=True):
-        _draw_risks(errors, barrier, history[history["step"] > history["step"].max() / 10])
+        late = history[history["step"] > history["step"].max() / 10]
+        _draw_risks(errors, barrier, late)
         errors.set_title(name)
         barrier.set(xlabel="step", yscale="log")
         for axes in (errors, barrier):
             _tidy(axes)
             if axes.lines:
                 axes.legend(fontsize=8, frameon=False)
+                _tell_risks(axes, name, late)
     rows[0, 0].set_ylabel("error per image")
     rows[1, 0].set_ylabel("R_S⁺")
     return figure
@@ -211,30 +207,14 @@ def _draw_risks(errors: Axes, barrier: Axes, history: pd.DataFrame) -> None:
         barrier.plot(steps, values, label=LABELS[column], color="tab:green", linewidth=1.3)
 
 
-def write_figure(figure: Figure, target: Path | IO[Any], kind: str, dpi: int = 140) -> None:
-    """Write a figure; the same figure gives the same bytes.
-
-    Args:
-        figure: to write.
-        target: a path or an open file.
-        kind: as Matplotlib names formats: png, svg.
-        dpi: pixels per inch of formats that have pixels.
-    """
-    metadata = {"Date": None} if kind == "svg" else None
-    with mpl.rc_context({"svg.hashsalt": "figure"}):
-        figure.savefig(target, format=kind, dpi=dpi, metadata=metadata)
-
-
-def to_svg(figure: Figure) -> str:
-    """The figure as an SVG element for HTML."""
-    buffer = io.StringIO()
-    write_figure(figure, buffer, "svg")
-    return svg_element(buffer.getvalue())
-
-
-def svg_element(text: str) -> str:
-    """An SVG file's element, for HTML; a browser shows the texts of `hover`."""
-    return HOVER_ID.sub(r"<g><title>\1</title>", text[text.index("<svg") :])
+def _tell_risks(axes: Axes, name: str, history: pd.DataFrame) -> None:
+    """Let each stretch of the steps tell the values of the curves on these axes."""
+    labels = {line.get_label() for line in axes.lines}
+    shown = {label: column for column, label in LABELS.items() if label in labels}
+    for place in places_to_tell(len(history)):
+        values = history.iloc[place]
+        risks = "; ".join(f"{label} = {values[column]:.4g}" for label, column in shown.items())
+        hover_over(axes, values["step"], f"{name}, step {values['step']:g}: {risks}")
 
 
 def relearning_curve(relearning: pd.DataFrame, plain: float | None) -> Figure:

@@ -12,7 +12,7 @@ from pu_diffusion_pipeline.diffusion.methods import METHODS, Method
 from pu_diffusion_pipeline.diffusion.options import GuidingOptions, NoiseOptions, SamplingOptions
 from pu_diffusion_pipeline.metrics.registry import METRICS, Record
 from pu_diffusion_pipeline.positive_unlabeled.options import FilteringOptions
-from pu_diffusion_pipeline.reports.figures import hover
+from pu_diffusion_pipeline.reports.figure_files import hover
 from pu_diffusion_pipeline.reports.runs import mean_and_range
 from pu_diffusion_pipeline.reports.text_table import TextTable
 

@@ -10,7 +10,8 @@ import pandas as pd
 from pu_diffusion_pipeline.diffusion.methods import DEFAULT_METHODS, METHODS, RECOMMENDED
 from pu_diffusion_pipeline.metrics.registry import Record, value_at
 from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores
-from pu_diffusion_pipeline.reports.figures import ratio_figure, svg_element, to_svg
+from pu_diffusion_pipeline.reports.figure_files import figure_section, svg_element, to_svg
+from pu_diffusion_pipeline.reports.figures import ratio_figure
 from pu_diffusion_pipeline.reports.frontier import frontier_figure, frontier_table
 from pu_diffusion_pipeline.reports.options import ReportingOptions
 from pu_diffusion_pipeline.reports.origin import Origin
@@ -29,6 +30,9 @@ PIPELINE_OF = {
     RECOMMENDED: " --pipeline=recommended",
     ("pretrained", *DEFAULT_METHODS): " --pipeline=finetune",
 }
+# What figures show, for those who do not see them.
+CURVES = "Errors on U and S, and R_S⁺, over the steps of each training"
+RATIO = "Share of U above a score divided by the share of S, and its bound"
 FIGURE_TITLES = {
     "figure1": "U, S, and samples of unsupervised and PU training",
     "figure2": "samples from the same starting noise; those judged sensitive have a frame",
@@ -123,7 +127,7 @@ def render_page(
         over_seeds=_over_seeds(tables),
         sections=sections,
         relearned=_relearned(methods),
-        curves_svg=svg_element(curves["svg"].decode()),
+        curves=figure_section(svg_element(curves["svg"].decode()), CURVES),
         manifests=[one.training_manifest for one in methods.values() if one.training_manifest],
         judge=judge,
         warnings=_warnings(methods),
@@ -210,7 +214,7 @@ def render_class_prior(
         warnings=prior["warnings"],
         methods=methods,
         options=sections.get("class_prior"),
-        ratio_svg=to_svg(figure),
+        figure=figure_section(to_svg(figure), RATIO),
     )
 
 

@@ -3,7 +3,8 @@
 import pandas as pd
 
 from pu_diffusion_pipeline.metrics.registry import Record
-from pu_diffusion_pipeline.reports.figures import relearning_curve, to_svg
+from pu_diffusion_pipeline.reports.figure_files import to_svg
+from pu_diffusion_pipeline.reports.figures import relearning_curve
 from pu_diffusion_pipeline.reports.templates import template
 
 

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageFilter
 
 from pu_diffusion_pipeline.diffusion.methods import METHODS
-from pu_diffusion_pipeline.reports.figures import Panel, mosaic, to_svg
+from pu_diffusion_pipeline.reports.figure_files import to_svg
+from pu_diffusion_pipeline.reports.figures import Panel, mosaic
 from pu_diffusion_pipeline.reports.templates import template
 
 SHOWN = 64  # images of each method, in rows of COLUMNS

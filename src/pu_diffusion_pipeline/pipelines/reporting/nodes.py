@@ -101,13 +101,15 @@ def render_beta(
     runs: pd.DataFrame, class_prior: Record, oracle_unlabeled: pd.DataFrame | None = None
 ) -> str:
     """Draw Figure 4 for the report; it needs runs of PU with at least two betas."""
-    from pu_diffusion_pipeline.reports.figures import beta_curves, to_svg
+    from pu_diffusion_pipeline.reports.figure_files import figure_section, to_svg
+    from pu_diffusion_pipeline.reports.figures import beta_curves
 
     given = pd.to_numeric(runs["beta"][runs["method"] == "pu"], errors="coerce")
     if given.nunique() < 2:
         return ""
     marks = _marks(class_prior, oracle_unlabeled)
-    return to_svg(beta_curves(over_beta(runs), marks, baseline_of(runs)))
+    svg = to_svg(beta_curves(over_beta(runs), marks, baseline_of(runs)))
+    return figure_section(svg, "Non-sensitive rate and Frechet distance against beta")
 
 
 def tabulate_frontier(
