@@ -404,8 +404,8 @@ def test_filtered_samples_are_the_same_from_two_processes():
         drawn = sample_filtered(
             SimpleNamespace(probabilities=lambda images: images.mean((1, 2, 3)) / 255),
             FilteringOptions(share=0.3),
-            "pu_filtered",
             settings(num_processes=num_processes),
+            method="pu_filtered",
             model=SimpleNamespace(unet=tiny_denoiser(), scheduler=scheduler()),
             training_manifest={"method": "pu"},
             compute=ComputeOptions(

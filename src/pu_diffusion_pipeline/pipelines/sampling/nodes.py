@@ -43,7 +43,7 @@ def sample_model(
 
 
 def sample_guided(
-    other: "DDPMPipeline", guiding: GuidingOptions, method: str, **plain: Any
+    other: "DDPMPipeline", guiding: GuidingOptions, *, method: str, **plain: Any
 ) -> ImageSet:
     """Sample a model while pushing it away from another one.
 
@@ -61,8 +61,9 @@ def sample_guided(
 def sample_filtered(
     sensitivity: "SensitivityClassifier",
     filtering: FilteringOptions,
-    method: str,
     sampling: SamplingOptions,
+    *,
+    method: str,
     **plain: Any,
 ) -> ImageSet:
     """Sample a model, and draw anew what is most probably sensitive.

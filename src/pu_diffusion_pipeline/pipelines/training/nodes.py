@@ -84,6 +84,7 @@ def train_denoiser(
     objective: ObjectiveOptions,
     compute: ComputeOptions,
     seed: int,
+    *,
     method: str,
     **given: Any,
 ) -> "tuple[DDPMPipeline, pd.DataFrame, Record]":
@@ -133,6 +134,8 @@ def train_watched_denoiser(
     watch: WatchOptions,
     sampling: SamplingOptions,
     evaluation: EvaluationOptions,
+    *,
+    method: str,
     **training: Any,
 ) -> "tuple[DDPMPipeline, pd.DataFrame, Record]":
     """Train the method's model while the judge looks at samples every watch.every steps.
@@ -143,4 +146,4 @@ def train_watched_denoiser(
     from pu_diffusion_pipeline.training.judged_samples import WatchSetup
 
     setup = WatchSetup(judge, reference_features, watch_folder, watch, sampling, evaluation)
-    return train_denoiser(watch=setup, **training)
+    return train_denoiser(watch=setup, method=method, **training)
