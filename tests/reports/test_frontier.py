@@ -7,7 +7,7 @@ from pu_diffusion_pipeline.config_loader import open_loader
 from pu_diffusion_pipeline.diffusion.methods import METHODS
 from pu_diffusion_pipeline.pipelines.reporting import nodes
 from pu_diffusion_pipeline.reports.frontier import (
-    Drawing,
+    CallsPerImage,
     frontier_figure,
     frontier_points,
     frontier_table,
@@ -37,13 +37,13 @@ def runs(*rows: tuple[str, float, float], seed: int = 0) -> pd.DataFrame:
 
 
 def points_of(table: pd.DataFrame, opinions=None, relearned=None) -> pd.DataFrame:
-    return frontier_points(with_checks(table, opinions or {}, relearned or {}), drawing())
+    return frontier_points(with_checks(table, opinions or {}, relearned or {}), calls_per_image())
 
 
-def drawing(**guiding) -> Drawing:
+def calls_per_image(**guiding) -> CallsPerImage:
     parameters = open_loader(REPO / "conf", None, {"guiding": guiding}).final_parameters()
     sections = ("sampling", "guiding", "filtering", "noise")
-    return Drawing(*(getattr(parameters, name) for name in sections))
+    return CallsPerImage(*(getattr(parameters, name) for name in sections))
 
 
 def opinion(rate: float, **classes: int) -> dict[str, object]:
@@ -119,11 +119,11 @@ def test_a_method_costs_the_training_of_every_model_that_it_draws_from():
 
 
 def test_calls_count_both_networks_where_both_are_asked_and_what_a_filter_drops():
-    usual = drawing()
-    assert usual.calls(METHODS["pu"]) == 30
-    assert usual.calls(METHODS["pu_guided"]) == 60
-    assert drawing(timesteps=[400, 2000]).calls(METHODS["pu_guided"]) == 48
-    assert round(usual.calls(METHODS["pu_filtered"]), 6) == round(30 / 0.9, 6)
+    usual = calls_per_image()
+    assert usual.of(METHODS["pu"]) == 30
+    assert usual.of(METHODS["pu_guided"]) == 60
+    assert calls_per_image(timesteps=[400, 2000]).of(METHODS["pu_guided"]) == 48
+    assert round(usual.of(METHODS["pu_filtered"]), 6) == round(30 / 0.9, 6)
 
 
 def test_the_table_marks_the_front_and_leaves_out_checks_that_nobody_made():
@@ -142,7 +142,7 @@ def test_the_table_marks_the_front_and_leaves_out_checks_that_nobody_made():
 
 
 def test_the_report_has_a_section_on_all_methods_once_more_than_its_own_were_run():
-    given = drawing()._asdict()
+    given = calls_per_image()._asdict()
     own = runs(("unsupervised", 0.87, 56.0), ("pu", 0.95, 42.0))
     assert nodes.render_frontier(own, {}, **given) == ""
     said = {"pu/seed_0": opinion(0.93, c0=4)}

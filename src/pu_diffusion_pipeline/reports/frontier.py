@@ -72,7 +72,7 @@ def with_checks(
     return pd.concat([runs.reset_index(drop=True), checked], axis=1)
 
 
-class Drawing(NamedTuple):
+class CallsPerImage(NamedTuple):
     """The options that say how often a network is called for an image."""
 
     sampling: SamplingOptions
@@ -80,8 +80,8 @@ class Drawing(NamedTuple):
     filtering: FilteringOptions
     noise: NoiseOptions
 
-    def calls(self, method: Method) -> float:
-        """Of a network for each image that is kept."""
+    def of(self, method: Method) -> float:
+        """How often for each image that is kept."""
         calls = float(self.sampling.num_steps)
         if "guiding" in method.sections:
             first, end = self.guiding.timesteps
@@ -92,12 +92,12 @@ class Drawing(NamedTuple):
         return calls
 
 
-def frontier_points(runs: pd.DataFrame, drawing: Drawing) -> pd.DataFrame:
+def frontier_points(runs: pd.DataFrame, calls: CallsPerImage) -> pd.DataFrame:
     """A row per method, beta and gamma.
 
     Args:
         runs: `with_checks`.
-        drawing: how samples are drawn.
+        calls: of a network for each image.
 
     Returns:
         Columns label, n, of rate and distance the mean with `_low` and `_high` (one standard
@@ -115,7 +115,7 @@ def frontier_points(runs: pd.DataFrame, drawing: Drawing) -> pd.DataFrame:
             "n": len(part),
             **mean_and_range(part),
             **part[[*checks, *counts]].mean().to_dict(),
-            "calls": drawing.calls(METHODS[key[0]]),
+            "calls": calls.of(METHODS[key[0]]),
         }
         for key, part in runs.groupby(keys, dropna=False, sort=False)
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pu_diffusion_pipeline.diffusion.methods import METHODS
 from pu_diffusion_pipeline.experiment.parameters import Parameters
-from pu_diffusion_pipeline.reports.frontier import Drawing
+from pu_diffusion_pipeline.reports.frontier import CallsPerImage
 from pu_diffusion_pipeline.sweeps.plan import Step, Task
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ def _seconds(step: Step) -> float:
     if node.startswith("training."):
         return _time(_what_is_timed(parameters))[0] * _num_steps(parameters)
     if node.startswith("sampling."):
-        drawing = Drawing(*(getattr(parameters, name) for name in Drawing._fields))
-        calls = drawing.calls(METHODS[method])
+        sections = (getattr(parameters, name) for name in CallsPerImage._fields)
+        calls = CallsPerImage(*sections).of(METHODS[method])
         return _time(_what_is_timed(parameters))[1] * parameters.sampling.num_images * calls
     return 0.0
 

@@ -147,10 +147,10 @@ def _frontier_points(
     all_second_opinions: Mapping[str, Record] | None = None,
     **finished: Record,
 ) -> pd.DataFrame:
-    from pu_diffusion_pipeline.reports.frontier import Drawing, frontier_points, with_checks
+    from pu_diffusion_pipeline.reports.frontier import CallsPerImage, frontier_points, with_checks
 
     checked = with_checks(runs, all_second_opinions or {}, all_relearned)
-    return frontier_points(checked, Drawing(sampling, guiding, filtering, noise))
+    return frontier_points(checked, CallsPerImage(sampling, guiding, filtering, noise))
 
 
 def draw_frontier(points: pd.DataFrame) -> tuple["Figure", "PlotlyFigure"]:
