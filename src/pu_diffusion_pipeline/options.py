@@ -5,7 +5,9 @@ Beside its type, an option says when it belongs to the identity of what a run ma
 """
 
 import difflib
-from collections.abc import Callable, Collection, Mapping
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -21,6 +23,8 @@ from pydantic import (
     field_validator,
 )
 from pydantic.fields import FieldInfo
+
+from pu_diffusion_pipeline.errors import InvalidInput
 
 LARGEST = 2**32  # no seed, step, image or pixel is counted this far
 Count = Annotated[int, Field(ge=0)]
@@ -123,3 +127,24 @@ class Options(BaseModel):
             if any(isinstance(item, int) and abs(item) >= LARGEST for item in items):
                 raise ValueError(f"must be below {LARGEST}")
         return value
+
+
+@contextmanager
+def in_section(name: str, options: type[Options]) -> Iterator[None]:
+    """Put the section before an argument that a message of the library begins with.
+
+    The library speaks of its arguments, such as `counts`; who writes YAML knows `data.counts`.
+
+    Args:
+        name: of the section, such as `data`.
+        options: its type; a message that begins with anything but a field of it stays as it is.
+
+    Raises:
+        InvalidInput: what the block raised.
+    """
+    try:
+        yield
+    except InvalidInput as error:
+        if re.split(r"\W", str(error), maxsplit=1)[0] not in options.model_fields:
+            raise
+        raise InvalidInput(f"{name}.{error}") from error

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.options import in_section
 from pu_diffusion_pipeline.positive_unlabeled.best_bin import (
     SMALLEST,
     ClassPrior,
@@ -73,6 +74,7 @@ class Estimation:
         return pd.concat(parts).reset_index(drop=True)
 
 
+@in_section("class_prior", ClassPriorOptions)
 def estimate(
     labeled_sensitive: np.ndarray, unlabeled: np.ndarray, options: ClassPriorOptions, seed: int
 ) -> Estimation:

@@ -16,6 +16,7 @@ import pandas as pd
 
 from pu_diffusion_pipeline.digests import digest_of_file
 from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.options import in_section
 from pu_diffusion_pipeline.positive_unlabeled.best_bin import FEWEST
 from pu_diffusion_pipeline.positive_unlabeled.calibration import Calibration, calibrate
 from pu_diffusion_pipeline.positive_unlabeled.class_prior import check_sets
@@ -152,6 +153,7 @@ class SensitivityClassifier:
         return load_encoder(self.encoder.path)
 
 
+@in_section(SECTION, SensitivityOptions)
 def fit_classifier(
     labeled_sensitive: np.ndarray,
     unlabeled: np.ndarray,

@@ -6,12 +6,14 @@ import pandas as pd
 
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.images.options import DataOptions
+from pu_diffusion_pipeline.options import in_section
 from pu_diffusion_pipeline.positive_unlabeled.split import is_sensitive, split_images
 
 BLIND = ["position", "sha256"]  # nothing downstream of these knows which images are sensitive
 KNOWN = ["position", "sha256", "class"]
 
 
+@in_section("data", DataOptions)
 def split_index(
     raw_index: pd.DataFrame, data: DataOptions, seed: int
 ) -> Mapping[str, pd.DataFrame]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.options import in_section
 from pu_diffusion_pipeline.positive_unlabeled.assessment import assess_classifier
 from pu_diffusion_pipeline.positive_unlabeled.class_prior import choose_beta, estimate
 from pu_diffusion_pipeline.positive_unlabeled.classifier import (
@@ -79,7 +79,5 @@ def _beta(
     if not isinstance(beta, str):
         return beta, None
     record = estimate(labeled_sensitive, unlabeled, prior_options, SEED).record
-    try:
+    with in_section(SECTION, SensitivityOptions):
         return float(choose_beta(beta, record)["value"]), record
-    except InvalidInput as error:
-        raise InvalidInput(f"{SECTION}.{error}") from error

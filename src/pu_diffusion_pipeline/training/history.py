@@ -113,7 +113,7 @@ class History(Observer):
                 f"The loss or its gradient is not finite by step {learner.step} "
                 f"(last good checkpoint: {last_good_checkpoint(self._checkpoints)}). "
                 f"Likely causes: training.learning_rate {self._options.learning_rate} or "
-                f"muon_learning_rate {self._options.muon_learning_rate} too high, fp16, "
+                f"training.muon_learning_rate {self._options.muon_learning_rate} too high, fp16, "
                 "objective.correction none or a beta too large."
             )
 
