@@ -47,7 +47,7 @@ ONLY_IN = {
     "matplotlib": ("reports",),
     "plotly": ("reports",),
     "mlflow": ("tracking",),
-    "ray": ("ray_connection", "images", "sweeps"),
+    "ray": ("ray_connection", "images", "sweeps", "training"),
     "huggingface_hub": ("diffusion", "exports"),
 }
 

@@ -8,13 +8,37 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from pu_diffusion_pipeline.errors import InvalidInput
 
 ADDRESS = "RAY_ADDRESS"  # an environment variable of Ray's own
 SECONDS_TO_CONNECT = 5
+
+
+class Needs(NamedTuple):
+    """What Ray sets aside for a task or a process."""
+
+    num_cpus: int
+    num_gpus: float
+    memory: int
+
+    def fit_in(self, resources: Mapping[str, float]) -> int:
+        """How many a node has room for."""
+        there = (resources.get(name, 0) for name in ("CPU", "GPU", "memory"))
+        return min(
+            int(have / need + 1e-9) for have, need in zip(there, self, strict=True) if need > 0
+        )
+
+    def fit_in_cluster(self) -> int:
+        """How many the nodes that are connected have room for, if nothing else runs there."""
+        import ray
+
+        return sum(self.fit_in(node["Resources"]) for node in ray.nodes() if node["Alive"])
 
 
 def require_ray(asked_by: str) -> None:
@@ -28,6 +52,22 @@ def require_ray(asked_by: str) -> None:
     """
     if find_spec("ray") is None:
         raise InvalidInput(f"{asked_by} needs Ray: pip install 'pu_diffusion_pipeline[ray]'")
+
+
+@contextmanager
+def connected(asked_by: str) -> Iterator[None]:
+    """A connection as by `connect`; closed afterwards, unless the caller had one before."""
+    require_ray(asked_by)
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    connect(asked_by)
+    try:
+        yield
+    finally:
+        ray.shutdown()
 
 
 def connect(asked_by: str) -> None:

@@ -76,7 +76,7 @@ def test_another_engine_finds_nothing_to_do(ray, root, tmp_path, monkeypatch):
     folder = tmp_path / "store"
     update(folder, root, "ray")
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
-    monkeypatch.setattr(ray_reading, "_connected", lambda: pytest.fail("there is nothing to read"))
+    monkeypatch.setattr(ray_reading, "connected", lambda field: pytest.fail("nothing is to read"))
     update(folder, root, "ray")
     update(folder, root, "threads")
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before

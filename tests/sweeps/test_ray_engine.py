@@ -7,6 +7,8 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -14,10 +16,12 @@ import pytest
 from conftest import REPO
 from pu_diffusion_pipeline import ray_connection
 from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.ray_connection import Needs
 from pu_diffusion_pipeline.sweeps.engines import ray_cluster
 from pu_diffusion_pipeline.sweeps.engines.interface import Setup
-from pu_diffusion_pipeline.sweeps.engines.ray_cluster import Needs, RayEngine
+from pu_diffusion_pipeline.sweeps.engines.ray_cluster import RayEngine
 from pu_diffusion_pipeline.sweeps.execution import Execution
+from pu_diffusion_pipeline.sweeps.plan import Step
 
 THOUSAND = runpy.run_path(str(REPO / "benchmarks/ray_thousand.py"))
 
@@ -140,6 +144,14 @@ def test_a_node_that_cannot_work_is_named(engine, monkeypatch, patched, message)
         monkeypatch.setattr(ray_cluster, name, value)
     with pytest.raises(InvalidInput, match=message):
         engine().prepare([], dry_run=False)
+
+
+def test_trainings_that_take_room_on_the_cluster_by_themselves_are_refused(engine, tmp_path):
+    training = SimpleNamespace(engine="ray")
+    run = SimpleNamespace(configured=SimpleNamespace(parameters=SimpleNamespace(training=training)))
+    nested = replace(tasks(tmp_path, 1)[0], steps=(Step("node", run, frozenset(), ()),))
+    with pytest.raises(InvalidInput, match=r"sleep/0 has training\.engine ray"):
+        engine().prepare([nested], dry_run=True)
 
 
 def test_a_node_without_the_folder_says_so(tmp_path):

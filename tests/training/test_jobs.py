@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 from PIL import Image
@@ -61,8 +62,6 @@ def test_the_node_starts_two_processes_that_train_as_one(split, run, finished_ru
 
 def workers(folder: Path) -> list[int]:
     """Process ids of the workers on a job under the folder."""
-    import psutil
-
     found = []
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
@@ -80,21 +79,21 @@ def project(split) -> Path:
     return split
 
 
-def command(num_processes: int) -> list[str]:
+def command(num_processes: int, engine: str = "local") -> list[str]:
     """A training of 400 steps, as users start it."""
     options = (
         "training.num_steps:400,training.log_every:10,training.checkpoint_every:20,"
-        f"training.num_processes:{num_processes}"
+        f"training.num_processes:{num_processes},training.engine:{engine}"
     )
     words = [sys.executable, "-m", "kedro", "run", "--env=test", "--pipeline=train_pu"]
     return [*words, f"--params={options}"]
 
 
-def begun(project: Path, num_processes: int) -> subprocess.Popen[str]:
+def begun(project: Path, num_processes: int, engine: str = "local") -> subprocess.Popen[str]:
     """The training, once it has a resume state; it leads a group of processes."""
     env = {**os.environ, "PYTHONPATH": str(project / "src")}
     process = subprocess.Popen(
-        command(num_processes),
+        command(num_processes, engine),
         cwd=project,
         env=env,
         stdout=subprocess.PIPE,
@@ -162,6 +161,29 @@ def test_a_run_that_is_told_to_stop_says_how_to_go_on(project, num_processes, nu
     whole = load_file(run_again(project, num_processes) / DENOISER)
     for name, weight in whole.items():
         assert torch.equal(stopped[name], weight)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 1), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
+)
+def test_a_run_on_ray_that_is_stopped_or_killed_leaves_no_process(
+    project, number, code, monkeypatch
+):
+    pytest.importorskip("ray", reason="the extra ray is not installed")
+    monkeypatch.setenv("RAY_ADDRESS", "local")
+    process = begun(project, 2, "ray")
+    started = psutil.Process(process.pid).children(recursive=True)
+    assert sum("RayTrainWo" in one.name() for one in started) == 2
+    os.kill(process.pid, number)
+    printed = output(process)
+    assert process.returncode == code, printed
+    if number != signal.SIGKILL:
+        assert printed.count("Interrupted. Last good checkpoint: step ") == 1
+    assert "10/400 " in printed
+    assert "Traceback" not in printed
+    psutil.wait_procs(started, 20)
+    assert not [one for one in started if one.is_running()]
 
 
 # --- watching -------------------------------------------------------------------------------------

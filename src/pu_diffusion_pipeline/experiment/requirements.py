@@ -48,12 +48,15 @@ def _nobody_watches(parameters: Parameters) -> str | None:
     )
 
 
-def _tensorboard(parameters: Parameters) -> str | None:
-    if not parameters.tracking.tensorboard or find_spec("tensorboard") is not None:
-        return None
-    return (
-        "tracking.tensorboard needs TensorBoard: pip install 'pu_diffusion_pipeline[tensorboard]'"
-    )
+def _extras(parameters: Parameters) -> str | None:
+    if parameters.tracking.tensorboard and find_spec("tensorboard") is None:
+        return (
+            "tracking.tensorboard needs TensorBoard: "
+            "pip install 'pu_diffusion_pipeline[tensorboard]'"
+        )
+    if parameters.training.engine == "ray" and find_spec("ray") is None:
+        return "training.engine ray needs Ray: pip install 'pu_diffusion_pipeline[ray]'"
+    return None
 
 
 def _unconditional(parameters: Parameters) -> str | None:
@@ -118,7 +121,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "pretrained.sampling.sample_model": _pretrained,
     "use_given_beta": _given_beta,
     "training.train_denoiser": _nobody_watches,
-    "training": _tensorboard,
+    "training": _extras,
     "relearn": _unconditional,
     "train_second_judge": _labels,
     "sample_guided": _unconditional_samples,

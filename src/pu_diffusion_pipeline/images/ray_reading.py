@@ -20,7 +20,7 @@ from pu_diffusion_pipeline.images.folder_reading import (
     ignore_warnings_of_pillow,
     read_ahead,
 )
-from pu_diffusion_pipeline.ray_connection import connect
+from pu_diffusion_pipeline.ray_connection import connected
 
 FIELD = "data.folder.engine ray"
 FILES_PER_TASK = 32
@@ -55,7 +55,7 @@ def read_with_ray(entries: list[Entry], read: Read) -> Generator[Outcome, None, 
 
     entries = [entry._replace(location=str(Path(entry.location).absolute())) for entry in entries]
     witness = _witness(entries[0])
-    with _connected(), _failures_in_short():
+    with connected(FIELD), _failures_in_short():
         _check_nodes(witness)
         task, shared = ray.remote(_read_some), ray.put(read)
         starts = range(0, len(entries), FILES_PER_TASK)
@@ -114,21 +114,6 @@ def _check_this_node(witness: Witness) -> None:
             f"{FIELD}: the node {name} has {_decoder()}, here it is {witness.decoder}. Install the "
             "same versions on all nodes."
         )
-
-
-@contextmanager
-def _connected() -> Iterator[None]:
-    """A connection to Ray that is closed afterwards, unless the caller had one before."""
-    import ray
-
-    if ray.is_initialized():
-        yield
-        return
-    connect(FIELD)
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A training as a job: in this process, in several here, or in ones that a launcher starts.
+"""A training as a job: in this process, in several here or on a Ray cluster, or by a launcher.
 
 Every process of a job runs `worker.py` on the job's folder, whoever starts it. The job ends as a
 finished state in the checkpoint store, which is then read like a training that was interrupted
@@ -11,7 +11,7 @@ import logging
 import shutil
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -135,7 +135,7 @@ class Job:
 def run_job(
     job: Job, checkpoints: CheckpointStore, sets: TrainingSets, watch: WatchSetup | None = None
 ) -> Trained:
-    """Train, in as many processes as `training.num_processes` says.
+    """Train, in as many processes as `training.num_processes` says, where `training.engine` says.
 
     Args:
         job: what is trained, and how.
@@ -155,7 +155,7 @@ def run_job(
     folder = JobFolder(checkpoints.folder / "job")
     watch = _watch_from_here(watch, checkpoints)
     with _told_if_stopped(checkpoints):
-        if job.training.num_processes != 1 and not _is_finished(checkpoints):
+        if _needs_processes(job.training) and not _is_finished(checkpoints):
             _train_in_processes(job, folder, checkpoints, sets, watch)
             watch = None
         trained = train(job, sets, checkpoints, _open_watcher(job, watch))
@@ -197,6 +197,10 @@ def _exit(number: int, frame: object) -> NoReturn:
     raise SystemExit(128 + number)
 
 
+def _needs_processes(options: TrainingOptions) -> bool:
+    return options.num_processes != 1 or options.engine == "ray"
+
+
 def _is_finished(checkpoints: CheckpointStore) -> bool:
     state = checkpoints.latest()
     return state is not None and state["finished"]
@@ -232,14 +236,32 @@ def _train_in_processes(
     num_processes = job.training.num_processes
     if num_processes == "external":
         _offer(job, folder, sets, watch)
-    check_devices(job.device, num_processes, "training.num_processes")
-    folder.save(job.model, job.description(), sets, watch)
-    launch(folder, num_processes)
+    # `auto` is what this machine has: the record says so, and other nodes do not differ.
+    found = {"device": job.device, "precision": job.precision}
+    plain = replace(job, compute=job.compute.model_copy(update=found)).description()
+    with _launcher(job.training.engine, num_processes, job.device) as start:
+        folder.save(job.model, plain, sets, watch)
+        start(folder)
     if not _is_finished(checkpoints):
         raise ProcessFailed(
             f"The final state could not be written to {checkpoints.folder}; make room there and "
             "run the same command again."
         )
+
+
+@contextmanager
+def _launcher(
+    engine: str, num_processes: int, device: str
+) -> Iterator[Callable[[JobFolder], None]]:
+    """What runs a job in so many processes, once it is known that there is room for them."""
+    if engine == "ray":
+        from pu_diffusion_pipeline.training.ray_launch import connected_launcher
+
+        with connected_launcher(num_processes, device) as start:
+            yield start
+        return
+    check_devices(device, num_processes, "training.num_processes")
+    yield lambda folder: launch(folder, num_processes)
 
 
 def _offer(job: Job, folder: JobFolder, sets: TrainingSets, watch: WatchSetup | None) -> NoReturn:

@@ -95,7 +95,17 @@ def _stop(processes: list[subprocess.Popen[bytes]]) -> None:
 def _explained(job: JobFolder, codes: list[int]) -> ProcessFailed:
     # One that was killed is the cause; others fail because it is gone.
     rank = min((code, rank) for rank, code in enumerate(codes) if code)[1]
-    how = spell_end(codes[rank])
+    return ended_early(job, rank, spell_end(codes[rank]))
+
+
+def ended_early(job: JobFolder, rank: int, how: str) -> ProcessFailed:
+    """What is told when a process has ended early.
+
+    Args:
+        job: whose process.
+        rank: of the process.
+        how: it ended, as a verb and what belongs to it.
+    """
     last = last_good_checkpoint(CheckpointStore(job.folder.parent))
     return ProcessFailed(
         f"Process {rank} of this training {how}; the others were stopped "

@@ -40,6 +40,7 @@ class TrainingOptions(Options):
         single_message("must be a whole number from 1 on, or 'external'"),
         NEUTRAL,
     ]
+    engine: Annotated[Literal["local", "ray"], NEUTRAL]
     log_every: Annotated[Positive, NEUTRAL]
     checkpoint_every: Annotated[Positive, NEUTRAL]
 
@@ -56,6 +57,14 @@ class TrainingOptions(Options):
             raise ValueError("give num_steps or num_epochs and set the other one to null")
         if self.checkpoint_every % self.log_every:
             raise ValueError(f"checkpoint_every must be a multiple of log_every ({self.log_every})")
+        return self
+
+    @model_validator(mode="after")
+    def _one_launcher(self) -> "TrainingOptions":
+        if self.engine == "ray" and self.num_processes == "external":
+            raise ValueError(
+                "engine ray starts the processes, so num_processes must be a number, got external"
+            )
         return self
 
     @model_validator(mode="after")

@@ -1,7 +1,7 @@
 """One process of a training over several: `torchrun --nproc-per-node=N -m <module> JOB_FOLDER`.
 
-`job.run_job` starts it on this machine; a launcher may start it on any number of machines that see
-the job's folder.
+`job.run_job` starts it on this machine or on a Ray cluster; another launcher may start it on any
+number of machines that see the job's folder.
 """
 
 import logging
@@ -15,15 +15,27 @@ from pathlib import Path
 GONE = ("Connection closed by peer", "Connection reset by peer")
 
 
-def main(folder: Path) -> int:
-    """Run the job; a user's mistake is written down for the process that started it."""
+def main(folder: Path, log: Path | None = None) -> int:
+    """Run the job; a user's mistake is written down for the process that started it.
+
+    Args:
+        folder: of the job.
+        log: where the first process writes its lines; None: to the terminal.
+
+    Returns:
+        The exit code.
+    """
     from pu_diffusion_pipeline.training.job import run_saved_job
     from pu_diffusion_pipeline.training.job_folder import MISTAKES, JobFolder
     from pu_diffusion_pipeline.training.launch import is_first_process
 
     end_with_parent()
     level = logging.INFO if is_first_process() else logging.ERROR
-    logging.basicConfig(level=level, format="%(asctime)s %(message)s")
+    if is_first_process() and log is not None:
+        # force: the launcher has set up a log of its own
+        logging.basicConfig(level=level, format="%(message)s", filename=log, force=True)
+    else:
+        logging.basicConfig(level=level, format="%(asctime)s %(message)s")
     try:
         run_saved_job(folder)
     except tuple(MISTAKES.values()) as error:

@@ -4,15 +4,15 @@ Ray repeats no task here (`max_retries=0`): `execution.py` does, once, as for ev
 """
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from pu_diffusion_pipeline import __version__
 from pu_diffusion_pipeline.atomic_write import atomic_write
 from pu_diffusion_pipeline.errors import InvalidInput
-from pu_diffusion_pipeline.ray_connection import connect
+from pu_diffusion_pipeline.ray_connection import Needs, connect
 from pu_diffusion_pipeline.sweeps.engines import on_node
 from pu_diffusion_pipeline.sweeps.engines.interface import THREADS, Ended, Setup
 from pu_diffusion_pipeline.sweeps.plan import Task
@@ -24,21 +24,6 @@ OPTION = "--engine ray"
 CHILD = ("python", "-m", "pu_diffusion_pipeline.sweeps.engines.child")
 SECONDS_TO_CHECK = 120  # for all nodes: an import from a slow shared folder takes its time
 GIGABYTE = 1024**3
-
-
-class Needs(NamedTuple):
-    """What Ray sets aside for a task."""
-
-    num_cpus: int
-    num_gpus: float
-    memory: int
-
-    def fit_in(self, resources: Mapping[str, float]) -> int:
-        """How many tasks a node has room for."""
-        there = (resources.get(name, 0) for name in ("CPU", "GPU", "memory"))
-        return min(
-            int(have / need + 1e-9) for have, need in zip(there, self, strict=True) if need > 0
-        )
 
 
 def kedro_command(task: Task) -> list[str]:
@@ -61,7 +46,7 @@ class RayEngine:
         ray.cloudpickle.register_pickle_by_value(on_node)
         nodes = [node for node in ray.nodes() if node["Alive"]]
         self._needs = _needs_of(setup, has_gpu=any("GPU" in one["Resources"] for one in nodes))
-        room = sum(self._needs.fit_in(node["Resources"]) for node in nodes)
+        room = self._needs.fit_in_cluster()
         if room == 0 and setup.workers is None:
             raise InvalidInput(f"No node of the Ray cluster has room for a task: {self._needs}")
         self.capacity = setup.workers or room
@@ -69,6 +54,7 @@ class RayEngine:
 
     def prepare(self, tasks: Sequence[Task], *, dry_run: bool) -> list[str]:
         """See `Engine`. Every node has to share `data/` and to have this version of the package."""
+        _refuse_nested(tasks)
         return check_nodes(self._setup.project)
 
     def start(self, task: Task) -> None:
@@ -126,6 +112,16 @@ def _needs_of(setup: Setup, *, has_gpu: bool) -> Needs:
     if gpus is None:
         gpus = 1.0 if has_gpu and setup.uses_gpu else 0.0
     return Needs(setup.cpus_per_run or 1, gpus, int((setup.memory_per_run or 0) * GIGABYTE))
+
+
+def _refuse_nested(tasks: Sequence[Task]) -> None:
+    """A training on the cluster would wait for room that its own task and others hold."""
+    for task in tasks:
+        if any(step.run.configured.parameters.training.engine == "ray" for step in task.steps):
+            raise InvalidInput(
+                f"{OPTION}: {task.name} has training.engine ray, which takes room on the cluster "
+                "by itself; leave out one of the two (--engine=local starts such runs here)"
+            )
 
 
 def check_nodes(project: Path) -> list[str]:
