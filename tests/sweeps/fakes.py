@@ -138,6 +138,9 @@ class InBackground:
     def press_ctrl_c(self) -> None:
         os.kill(self._process.pid, signal.SIGINT)
 
+    def kill(self) -> None:
+        self._process.kill()
+
     def end(self) -> int:
         self._process.join(60)
         assert self._process.exitcode is not None

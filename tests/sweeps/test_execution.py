@@ -1,6 +1,8 @@
 """The executor: order, failures, lost workers, Ctrl-C, two sweeps at once, cores and GPUs."""
 
 import os
+import signal
+import time
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -90,6 +92,18 @@ def test_one_ctrl_c_stops_the_workers_and_what_they_started(project):
     assert [pid for pid in processes(project) if lives(pid)] == []
     assert "Stopped: 1 of 3 tasks are done. The same command goes on from here." in sweep.said
     assert begun(project) == ["first", "long"]
+
+
+def test_workers_end_with_a_sweep_that_is_killed(project):
+    sweep = InBackground(project, [task(project, "long", "sleep"), task(project, "later")])
+    sweep.wait_until(lambda: len(processes(project)) == 2)  # the long one and its child
+    sweep.kill()
+    assert sweep.end() == -signal.SIGKILL
+    until = time.monotonic() + 10
+    while any(lives(pid) for pid in processes(project)):
+        assert time.monotonic() < until, "they go on"
+        time.sleep(0.05)
+    assert begun(project) == ["long"]
 
 
 def test_another_ctrl_c_kills_a_worker_that_does_not_stop(project):

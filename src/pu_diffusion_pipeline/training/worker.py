@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 # What torch says in a process when another one has ended.
@@ -48,14 +49,18 @@ def main(folder: Path, log: Path | None = None) -> int:
     return 0
 
 
-def end_with_parent() -> None:
-    """End when the process that started this one has: nobody else would stop it."""
+def end_with_parent(end: Callable[[], object] = lambda: os._exit(1)) -> None:
+    """End when the process that started this one has: nobody else would stop it.
+
+    Args:
+        end: what ends it.
+    """
     parent = os.getppid()
 
     def wait() -> None:
         while os.getppid() == parent:
             time.sleep(1)
-        os._exit(1)
+        end()
 
     threading.Thread(target=wait, daemon=True).start()
 

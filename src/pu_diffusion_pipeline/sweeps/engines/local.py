@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from pu_diffusion_pipeline.errors import InvalidInput
-from pu_diffusion_pipeline.sweeps.engines.interface import THREADS, Ended, Setup
+from pu_diffusion_pipeline.sweeps.engines.interface import CHILD, THREADS, Ended, Setup
 from pu_diffusion_pipeline.sweeps.plan import Task
 
 GPUS = "CUDA_VISIBLE_DEVICES"
@@ -40,7 +40,7 @@ class LocalEngine:
     """An `Engine` of subprocesses.
 
     Each is the leader of a process group: Ctrl-C in the terminal reaches the sweep alone, and what
-    a task has started ends with it.
+    a task has started ends with it. They end too when the sweep is killed.
     """
 
     def __init__(self, setup: Setup) -> None:
@@ -62,7 +62,7 @@ class LocalEngine:
             output.write(f"$ kedro {' '.join(task.arguments)}\n".encode())
             output.flush()
             process = subprocess.Popen(
-                [sys.executable, "-m", "kedro", *task.arguments],
+                [sys.executable, *CHILD, *task.arguments],
                 cwd=self._setup.project,
                 env={**os.environ, **slot.environment},
                 stdin=subprocess.DEVNULL,

@@ -14,21 +14,20 @@ from pu_diffusion_pipeline.atomic_write import atomic_write
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.ray_connection import Needs, connect
 from pu_diffusion_pipeline.sweeps.engines import on_node
-from pu_diffusion_pipeline.sweeps.engines.interface import THREADS, Ended, Setup
+from pu_diffusion_pipeline.sweeps.engines.interface import CHILD, THREADS, Ended, Setup
 from pu_diffusion_pipeline.sweeps.plan import Task
 
 if TYPE_CHECKING:
     from ray import ObjectRef
 
 OPTION = "--engine ray"
-CHILD = ("python", "-m", "pu_diffusion_pipeline.sweeps.engines.child")
 SECONDS_TO_CHECK = 120  # for all nodes: an import from a slow shared folder takes its time
 GIGABYTE = 1024**3
 
 
 def kedro_command(task: Task) -> list[str]:
     """What runs on the node."""
-    return [*CHILD, *task.arguments]
+    return ["python", *CHILD, *task.arguments]
 
 
 class RayEngine:
