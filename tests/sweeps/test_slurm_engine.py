@@ -27,7 +27,7 @@ setsid bash -c '
     code=$?
     if [ $code = 0 ]; then echo COMPLETED; elif [ $code -ge 128 ]; then echo CANCELLED
     else echo FAILED; fi > "$JOBS/$$.new"
-    mv "$JOBS/$$.new" "$JOBS/$$"
+    [ ! -e "$JOBS/$$" ] || mv "$JOBS/$$.new" "$JOBS/$$"
 ' "$script" "$(option output)" > /dev/null 2>&1 &
 pid=$!
 while [ ! -e "$JOBS/.begun-$pid" ]; do sleep 0.01; done
@@ -175,10 +175,30 @@ def test_stopping_cancels_the_jobs(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("state", "code", "lost"),
-    [("COMPLETED", 0, ""), ("TIMEOUT", 1, "Slurm says TIMEOUT"), ("OUT_OF_MEMORY", 1, "")],
+    ("state", "code", "is_lost"),
+    [("COMPLETED", 0, False), ("TIMEOUT", 1, True), ("OUT_OF_MEMORY", 1, False)],
 )
-def test_a_job_is_lost_by_its_state(tmp_path, state, code, lost):
+def test_a_job_is_lost_by_its_state(tmp_path, state, code, is_lost):
     engine = SlurmEngine(Setup(tmp_path, tmp_path / "logs"))
     engine._jobs["1"] = "task"
-    assert engine._end("1", state) == ("task", code, lost)
+    assert engine._end("1", state) == ("task", code, f"Slurm says {state}", is_lost)
+
+
+@pytest.mark.usefixtures("fake_slurm", "run_script")
+@pytest.mark.parametrize(
+    ("state", "how"),
+    [
+        ("OUT_OF_MEMORY", "Slurm says OUT_OF_MEMORY"),
+        ("TIMEOUT", "Slurm says TIMEOUT"),
+        ("CANCELLED by 1000", "Slurm says CANCELLED"),
+    ],
+)
+def test_a_failed_job_is_told_by_the_state_that_the_accounting_knows(
+    tmp_path, monkeypatch, state, how
+):
+    """It removes its own state and is killed, as Slurm does it."""
+    monkeypatch.setenv("STATE", state)
+    execution, said = execute(tmp_path, [task("run", "rm $JOBS/*; kill -9 $$")])
+    with pytest.raises(ProcessFailed):
+        execution.run()
+    assert any(line.startswith(f"\nfailed: run ({how}): ") for line in said)

@@ -90,15 +90,15 @@ class Execution:
         self._say(f"started: {task.name}")
 
     def _end(self, ended: Ended) -> None:
-        name, code, lost = ended
-        how = lost or _how(code)
+        name, code, how, is_lost = ended
+        how = how or _how(code)
         took = time.monotonic() - self._running.pop(name)
         duration = spell_seconds(took)
         if code == 0:
             self._done.add(name)
             self._took[name] = took
             self._say(f"{self._place()} done in {duration}: {name}{self._time_left()}")
-        elif (lost or code < 0) and name not in self._retried:
+        elif (is_lost or code < 0) and name not in self._retried:
             self._retried.add(name)
             self._say(f"{how}: {name} after {duration}; once more")
             self._start(self._tasks[name])

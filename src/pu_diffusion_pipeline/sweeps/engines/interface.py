@@ -56,12 +56,14 @@ class Ended(NamedTuple):
     Attributes:
         task: its name.
         code: exit code; negative: the signal that killed it.
-        lost: what took the place it ran in away, in words; empty: nothing did.
+        how: it ended, where more is known than the code says.
+        is_lost: whether the place that it ran in was taken away, so that it may begin once more.
     """
 
     task: str
     code: int
-    lost: str = ""
+    how: str = ""
+    is_lost: bool = False
 
 
 class Engine(Protocol):

@@ -87,7 +87,7 @@ class RayEngine:
                 log.write(f"Error: {error.cause}\n")
             return Ended(name, 1)
         except ray.exceptions.RayError:  # the worker or its node is gone, or it was cancelled
-            return Ended(name, 1, lost="its worker or its node is gone")
+            return Ended(name, 1, "its worker or its node is gone", is_lost=True)
 
     def stop(self, *, kill: bool) -> None:
         """See `Engine`. Tasks that wait for room are told when they get it, or by `kill`."""

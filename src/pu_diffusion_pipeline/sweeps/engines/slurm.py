@@ -72,8 +72,8 @@ class SlurmEngine:
         return [self._end(job, state) for job, state in states.items() if state not in WORKS]
 
     def _end(self, job: str, state: str) -> Ended:
-        lost = f"Slurm says {state}" if state in GONE else ""
-        return Ended(self._jobs.pop(job), int(state != "COMPLETED"), lost)
+        code = int(state != "COMPLETED")
+        return Ended(self._jobs.pop(job), code, f"Slurm says {state}", is_lost=state in GONE)
 
     def _states(self) -> dict[str, str]:
         """Each job's state, as Slurm names it."""
