@@ -16,6 +16,7 @@ from pu_diffusion_pipeline.sweeps.crossing import refuse_unshared
 from pu_diffusion_pipeline.sweeps.engines.interface import Engine, Setup
 from pu_diffusion_pipeline.sweeps.engines.registry import ENGINES
 from pu_diffusion_pipeline.sweeps.execution import Execution
+from pu_diffusion_pipeline.sweeps.live_table import above_table, live_table
 from pu_diffusion_pipeline.sweeps.plan import Plan, make_plan
 from pu_diffusion_pipeline.sweeps.timing import estimate_seconds
 
@@ -95,7 +96,10 @@ def sweep(request: Request, project: Path, how: How, talk: Talk, title: str = "s
             with atomic_write(folder / FILE) as temporary:
                 temporary.write_text(request.to_yaml(), encoding="utf-8")
             talk.say(f"Logs: {setup.logs}")
-            Execution(plan.tasks, engine, seconds, setup.log_of, talk.say).run()
+            say = above_table(talk.say)
+            execution = Execution(plan.tasks, engine, seconds, setup.log_of, say)
+            with live_table(execution.rows):
+                execution.run()
     return True
 
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from pu_diffusion_pipeline.errors import ProcessFailed
 from pu_diffusion_pipeline.progress import spell_time
@@ -15,6 +16,20 @@ PATIENCE = 0.2  # seconds between two looks at Ctrl-C
 LEAST = 1.0  # seconds that a task counts for at least
 GO_ON = "The same command goes on from here."
 Say = Callable[[str], object]
+
+
+class Row(NamedTuple):
+    """How it stands with a task.
+
+    Attributes:
+        task: its name.
+        state: running, failed, waiting or done.
+        seconds: so far, or in all; None: it has not run here.
+    """
+
+    task: str
+    state: str
+    seconds: float | None
 
 
 class Execution:
@@ -33,13 +48,23 @@ class Execution:
         self._engine = engine
         self._seconds = {name: max(LEAST, seconds.get(name, 0.0)) for name in self._tasks}
         self._is_estimated = {name for name, estimate in seconds.items() if estimate >= LEAST}
-        self._took: dict[str, float] = {}  # name to seconds, of those that were done here
         self._log_of = log_of
         self._say = say
         self._running: dict[str, float] = {}  # name to when it began
         self._done: set[str] = set()
         self._failed: dict[str, str] = {}  # name to how it ended
+        self._took: dict[str, float] = {}  # seconds of those that have ended
         self._retried: set[str] = set()
+
+    def rows(self) -> list[Row]:
+        """All tasks. Another thread may ask: each `list` copies what may change."""
+        now = time.monotonic()
+        return [
+            *(Row(name, "running", now - begun) for name, begun in list(self._running.items())),
+            *(Row(name, "failed", self._took[name]) for name in list(self._failed)),
+            *(Row(name, "waiting", None) for name in list(self._waiting)),
+            *(Row(name, "done", self._took.get(name)) for name in list(self._done)),
+        ]
 
     def run(self) -> None:
         """Run all tasks.
@@ -92,11 +117,10 @@ class Execution:
     def _end(self, ended: Ended) -> None:
         name, code, how, is_lost = ended
         how = how or _how(code)
-        took = time.monotonic() - self._running.pop(name)
-        duration = spell_seconds(took)
+        self._took[name] = time.monotonic() - self._running.pop(name)
+        duration = spell_seconds(self._took[name])
         if code == 0:
             self._done.add(name)
-            self._took[name] = took
             self._say(f"{self._place()} done in {duration}: {name}{self._time_left()}")
         elif (is_lost or code < 0) and name not in self._retried:
             self._retried.add(name)
