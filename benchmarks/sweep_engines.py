@@ -78,10 +78,9 @@ class Project:
         for process in psutil.process_iter(["cmdline"]):
             words = " ".join(process.info["cmdline"] or [])
             try:
-                is_ours = "train_" in words and process.cwd() == str(self.folder)
-                if not is_ours or "sweep" in words:
-                    continue
-                return process.parent() if "engines.child" in words else process
+                is_ours = process.cwd() == str(self.folder)
+                if is_ours and "engines.child" in words and "train_" in words:
+                    return process.parent() if self.engine == "ray" else process
             except psutil.Error:
                 continue
         return None

@@ -135,9 +135,7 @@ class Execution:
 
     def _time_left(self) -> str:
         """From the estimates, at the pace of the tasks that are done and that have one."""
-        paced = [
-            name for name in self._took if name in self._is_estimated or not self._is_estimated
-        ]
+        paced = self._done & set(self._took) & (self._is_estimated or self._done)
         expected = sum(self._seconds[name] for name in paced)
         pace = sum(self._took[name] for name in paced) / expected if expected else 1.0
         left = {name: seconds for name, seconds in self._seconds.items() if name not in self._done}
