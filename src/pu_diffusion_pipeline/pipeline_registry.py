@@ -8,7 +8,7 @@ Those forms are registered with suffixes, such as `<name>.blind.estimated`;
 
 import itertools
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
 from functools import cache
 from typing import NamedTuple
 
@@ -127,13 +127,13 @@ def _pipelines(form: Form) -> dict[str, Pipeline]:
         **{f"second_opinion_{name}": one for name, one in parts.opinion.items()},
         "report": parts.report(defaults),
         **{f"relearn_{name}": pipeline for name, pipeline in parts.relearn.items()},
-        "relearn": parts.relearn["pu"] + _report(relearning.create_page_pipeline()),
-        "summarize": _report(reporting.create_summary_pipeline()),
-        "figure1": _report(reporting.create_figure1_pipeline(form.is_blind)),
-        "figure4": _report(reporting.create_figure4_pipeline(form.is_blind)),
+        "relearn": parts.relearn["pu"] + _report(relearning.create_page_pipeline),
+        "summarize": _report(reporting.create_summary_pipeline),
+        "figure1": _report(reporting.create_figure1_pipeline, form.is_blind),
+        "figure4": _report(reporting.create_figure4_pipeline, form.is_blind),
         "methods": parts.methods(),
         "frontier": parts.frontier(),
-        "frontier_figure": _report(reporting.create_frontier_pipeline(form.is_blind)),
+        "frontier_figure": _report(reporting.create_frontier_pipeline, form.is_blind),
         "recommended": parts.everything(RECOMMENDED),
         "recommended_report": parts.report(RECOMMENDED),
         "finetune": parts.everything(["pretrained", *defaults]),
@@ -146,20 +146,19 @@ class _Parts:
 
     def __init__(self, form: Form) -> None:
         self.form = form
-        self.data = _box(data_engineering.create_pipeline(form.is_blind), "data_engineering")
+        self.data = _box("data_engineering", data_engineering.create_pipeline, form.is_blind)
         self.data_report = data_engineering.create_report_pipeline()
-        self.prior = _box(prior_estimation.create_pipeline(), "prior_estimation")
-        beta = prior_estimation.create_beta_pipeline(form.is_estimated)
-        beta = _box(beta, "prior_estimation")
+        self.prior = _box("prior_estimation", prior_estimation.create_pipeline)
+        beta = _box("prior_estimation", prior_estimation.create_beta_pipeline, form.is_estimated)
         self.initial = training.create_initial_pipeline()
-        self.start = self.data + self.prior + beta + self.initial
-        oracle = _box(data_engineering.create_oracle_pipeline(), "data_engineering")
-        self.with_oracle = self.start + oracle
-        self.sensitivity = _box(sensitivity.create_pipeline(), "estimating_sensitivity")
-        self.cleaning = _box(sensitivity.create_cleaning_pipeline(), "estimating_sensitivity")
-        self.review = _box(sensitivity.create_review_pipeline(), "estimating_sensitivity")
-        self.judge = _box(classifier.create_pipeline(form.is_blind), "judging")
-        self.reference = _box(classifier.create_reference_pipeline(form.is_blind), "judging")
+        self.start = _sum([self.data, self.prior, beta, self.initial])
+        self.sensitivity = _box("estimating_sensitivity", sensitivity.create_pipeline)
+        cleaning = _box("estimating_sensitivity", sensitivity.create_cleaning_pipeline)
+        self.review = _box("estimating_sensitivity", sensitivity.create_review_pipeline)
+        oracle = _box("data_engineering", data_engineering.create_oracle_pipeline)
+        self.sources = _sum([self.start, oracle, self.sensitivity, cleaning])
+        self.judge = _box("judging", classifier.create_pipeline, form.is_blind)
+        self.reference = _box("judging", classifier.create_reference_pipeline, form.is_blind)
         if form.is_blind:
             self.judge += self.sensitivity
         self.train = self.trainings()
@@ -184,7 +183,8 @@ class _Parts:
             or not (METHODS[name].is_reference or "sensitivity" in METHODS[name].sections)
         ]
         rest = [] if self.form.is_blind else [self.opinion[name] for name in methods]
-        gathered = _report(reporting.create_frontier_pipeline(self.form.is_blind, after=methods))
+        create = reporting.create_frontier_pipeline
+        gathered = _report(create, self.form.is_blind, tuple(methods))
         return self.with_what_it_needs(_sum([self.measured(methods), *rest, gathered]))
 
     def methods(self) -> Pipeline:
@@ -204,8 +204,7 @@ class _Parts:
         return _sum([self.judge, *trained, *rest])
 
     def with_what_it_needs(self, pipeline: Pipeline) -> Pipeline:
-        sources = self.with_oracle + self.sensitivity + self.cleaning
-        return (sources + pipeline).to_outputs(*pipeline.outputs())
+        return _sum([self.sources, pipeline]).to_outputs(*pipeline.outputs())
 
     def sample_saved(self, name: str) -> Pipeline:
         starts = name not in self.train and not METHODS[name].draws_from
@@ -218,16 +217,17 @@ class _Parts:
         trained = [train[name] for name in models_of(methods)]
         sampled = [self.sample[name] for name in methods]
         evaluated = [self.evaluate[name] for name in methods]
-        parts = _sum([self.judge, *trained, *sampled, *evaluated])
+        parts = [self.start, self.judge, *trained, *sampled, *evaluated, self.report(methods)]
         if self.form.is_blind:
-            parts += self.data_report + self.review
+            parts += [self.data_report, self.review]
         if self.form.is_relearned:
-            parts += self.relearn["pu"] + _report(relearning.create_page_pipeline())
-        return self.with_what_it_needs(self.start + parts + self.report(methods))
+            parts += [self.relearn["pu"], _report(relearning.create_page_pipeline)]
+        return self.with_what_it_needs(_sum(parts))
 
     def report(self, methods: Iterable[str]) -> Pipeline:
         form = self.form
-        return _report(reporting.create_pipeline(methods, form.is_blind, form.is_relearned))
+        create = reporting.create_pipeline
+        return _report(create, tuple(methods), form.is_blind, form.is_relearned)
 
 
 # Made once, for all forms that share them.
@@ -250,7 +250,7 @@ def _evaluation(name: str, is_blind: bool) -> Pipeline:
 @cache
 def _second_opinion(name: str) -> Pipeline:
     opinion = _tagged(second_judge.create_opinion_pipeline(name), name, "evaluation")
-    return _box(second_judge.create_pipeline(), "judging") + opinion
+    return _box("judging", second_judge.create_pipeline) + opinion
 
 
 @cache
@@ -258,13 +258,11 @@ def _relearning(name: str, is_blind: bool) -> Pipeline:
     return _tagged(relearning.create_pipeline(name, is_blind), name, "relearning")
 
 
-def _box(pipeline: Pipeline, name: str) -> Pipeline:
-    """The pipeline's nodes in a box of kedro-viz, and under a tag, of this name."""
+@cache
+def _box(name: str, create: Callable[..., Pipeline], *arguments: Hashable) -> Pipeline:
+    """What `create` makes, its nodes in a box of kedro-viz, and under a tag, of this name."""
     return Pipeline(
-        pipeline,
-        namespace=name,
-        prefix_datasets_with_namespace=False,
-        tags=name,
+        create(*arguments), namespace=name, prefix_datasets_with_namespace=False, tags=name
     )
 
 
@@ -272,8 +270,8 @@ def _tagged(pipeline: Pipeline, *tags: str) -> Pipeline:
     return Pipeline(pipeline, tags=tags)
 
 
-def _report(pipeline: Pipeline) -> Pipeline:
-    return _box(pipeline, "reporting")
+def _report(create: Callable[..., Pipeline], *arguments: Hashable) -> Pipeline:
+    return _box("reporting", create, *arguments)
 
 
 def _sum(pipelines: Iterable[Pipeline]) -> Pipeline:
