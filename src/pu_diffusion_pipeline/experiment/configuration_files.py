@@ -1,9 +1,10 @@
 """Configuration files: each is read by itself first, so that a message can name file and line."""
 
 import io
+from functools import lru_cache
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 from yaml.reader import ReaderError
@@ -14,6 +15,8 @@ from pu_diffusion_pipeline.errors import InvalidInput
 def read_mapping(path: Path) -> DictConfig:
     """A YAML or JSON file that maps names to values; an empty file is an empty mapping.
 
+    What it returns is shared by all who read the file: only to be read.
+
     Raises:
         InvalidInput: it cannot be read, or it holds something else. Names the file and the line.
     """
@@ -22,7 +25,7 @@ def read_mapping(path: Path) -> DictConfig:
     except OSError as error:
         raise InvalidInput(f"{path} cannot be read: {error.strerror}") from error
     try:
-        content = OmegaConf.load(io.StringIO(data.decode("utf-8")))
+        content = _parsed(data)
     except UnicodeDecodeError as error:
         where = f"{path}, line {_line_at(data, error.start)}"
         raise InvalidInput(f"{where}: expected UTF-8, got byte {data[error.start]:#04x}") from error
@@ -36,6 +39,12 @@ def read_mapping(path: Path) -> DictConfig:
         raise InvalidInput(f"{path} holds a list; {EXPECTED}")
     _refuse_missing(OmegaConf.to_container(content), path)
     return content
+
+
+@lru_cache(maxsize=64)
+def _parsed(data: bytes) -> DictConfig | ListConfig:
+    """Kept: a run asks up to three times for the same files."""
+    return OmegaConf.load(io.StringIO(data.decode("utf-8")))
 
 
 EXPECTED = "expected a mapping of names to values, such as `seed: 3`"
