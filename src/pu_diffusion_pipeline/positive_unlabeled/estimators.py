@@ -147,7 +147,7 @@ def alphamax(scores: Scores, num_bins: int = 50, step: float = 0.0025) -> float:
     in_labeled = np.histogram(scores.labeled_sensitive, edges)[0] / len(scores.labeled_sensitive)
     in_unlabeled = np.histogram(scores.unlabeled, edges)[0] / len(scores.unlabeled)
     shares = np.arange(step, 0.99, step)
-    heights = np.array([_best_likelihood(share, in_labeled, in_unlabeled) for share in shares])
+    heights = _best_likelihoods(shares, in_labeled, in_unlabeled)
     window = 10
     bends = [
         _slope(shares, heights, at - window, at) - _slope(shares, heights, at, at + window)
@@ -156,16 +156,17 @@ def alphamax(scores: Scores, num_bins: int = 50, step: float = 0.0025) -> float:
     return float(shares[window + int(np.argmax(bends))])
 
 
-def _best_likelihood(share: float, labeled: np.ndarray, unlabeled: np.ndarray) -> float:
-    """The maximum of sum u log(share s + (1 - b) u) + sum s log(b u / share).
+def _best_likelihoods(shares: np.ndarray, labeled: np.ndarray, unlabeled: np.ndarray) -> np.ndarray:
+    """The maximum of sum u log(share s + (1 - b) u) + sum s log(b u / share), for each share.
 
     It is taken over b in [0, 1] with sum b u = share; s and u are the histograms of S and U.
     """
     s = labeled[unlabeled > 0]
     u = unlabeled[unlabeled > 0]
+    share = shares[:, None]
     total = share * s + u
 
-    def part(multiplier: float) -> np.ndarray:
+    def part(multiplier: np.ndarray) -> np.ndarray:
         # The derivative in b is 0:
         # multiplier u^2 b^2 - (multiplier u total + s u + u^2) b + s total = 0.
         linear = multiplier * u * total + s * u + u**2
@@ -173,17 +174,15 @@ def _best_likelihood(share: float, labeled: np.ndarray, unlabeled: np.ndarray) -
         smaller = 2 * s * total / np.maximum(linear + np.sqrt(np.maximum(root, 0)), 1e-300)
         return np.clip(smaller, 1e-12, 1.0)
 
-    low = -1.0
-    high = 1e6
+    low = np.full_like(share, -1.0)
+    high = np.full_like(share, 1e6)
     for _ in range(80):  # sum b u falls as the multiplier grows
         middle = (low + high) / 2
-        if (part(middle) * u).sum() > share:
-            low = middle
-        else:
-            high = middle
+        is_above = (part(middle) * u).sum(axis=1, keepdims=True) > share
+        low, high = np.where(is_above, middle, low), np.where(is_above, high, middle)
     b = part(high)
-    of_unlabeled = (u * np.log(share * s + (1 - b) * u + 1e-12)).sum()
-    return float(of_unlabeled + (s * np.log(b * u / share)).sum())
+    of_unlabeled = (u * np.log(share * s + (1 - b) * u + 1e-12)).sum(axis=1)
+    return of_unlabeled + (s * np.log(b * u / share)).sum(axis=1)
 
 
 def _slope(x: np.ndarray, y: np.ndarray, start: int, stop: int) -> float:
