@@ -115,7 +115,7 @@ def _nearest_in_simplex(
     ahead = start
     momentum = 1.0
     for _ in range(num_steps):
-        gradient = 2 * kernel @ (ahead - target)
+        gradient = 2 * (kernel @ (ahead - target))  # 2 * kernel would copy it in each step
         moved = _project_to_simplex(ahead - gradient / lipschitz)
         if gradient @ (moved - point) > 0:
             momentum = 1.0
