@@ -8,6 +8,7 @@ import time
 
 import pytest
 from click.testing import CliRunner
+from kedro.framework.cli.cli import KedroCLI
 
 from conftest import REPO
 from pu_diffusion_pipeline import cli
@@ -64,6 +65,21 @@ def kedro(*arguments: str) -> subprocess.CompletedProcess:
     )
 
 
+def typed(*arguments: str) -> tuple[int, str]:
+    """Exit code and output of the same command in this process, without the imports."""
+    result = CliRunner().invoke(KedroCLI(REPO), arguments, prog_name="kedro")
+    assert isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.output
+
+
+def assert_one_message(code: int, shown: str, expected: list[str]) -> None:
+    assert code in (1, 2)
+    assert "Traceback" not in shown
+    assert shown.count("Error:") == 1
+    for text in expected:
+        assert text in " ".join(shown.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -109,18 +125,16 @@ def kedro(*arguments: str) -> subprocess.CompletedProcess:
         ),
     ],
 )
-def test_a_mistake_gets_one_message_and_no_traceback(arguments, expected):
-    result = (
-        kedro("run", "--env=test", *arguments)
-        if "--env" not in arguments[0]
-        else kedro("run", *arguments)
-    )
-    shown = result.stdout + result.stderr
-    assert result.returncode in (1, 2)
-    assert "Traceback" not in shown
-    assert shown.count("Error:") == 1
-    for text in expected:
-        assert text in " ".join(shown.split())
+def test_a_mistake_gets_one_message_and_no_traceback(arguments, expected, monkeypatch, capfd):
+    monkeypatch.chdir(REPO)
+    env = [] if "--env" in arguments[0] else ["--env=test"]
+    code, shown = typed("run", *env, *arguments)
+    assert_one_message(code, shown + "".join(capfd.readouterr()), expected)
+
+
+def test_a_mistake_in_a_process_of_its_own_reads_the_same():
+    result = kedro("run", "--env=test", "--pipeline=report", "--params=seed:987654")
+    assert_one_message(result.returncode, result.stdout + result.stderr, ["not there yet"])
 
 
 def test_help_and_the_list_of_pipelines_answer_at_once():
