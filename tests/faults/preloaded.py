@@ -1,4 +1,4 @@
-"""What a run imports, imported once in the server that the runs are forked from."""
+"""What a run imports and registers, once, in the server that the runs are forked from."""
 
 import importlib
 import os
@@ -25,3 +25,5 @@ for name in (
     "torchvision",
 ):
     importlib.import_module(name)
+
+importlib.import_module("pu_diffusion_pipeline.pipeline_registry").register_pipelines()

@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -37,30 +38,35 @@ def check_failure(ended: Ended, project: Path, expected: dict[str, str]) -> None
     assert len(message.splitlines()) <= 6, message
 
 
+class Quick(NamedTuple):
+    """A project in which only the first nodes have run, and how they ended."""
+
+    project: Path
+    ended: Ended
+
+
 @pytest.fixture(scope="module")
-def quick(tmp_path_factory) -> Path:
-    """A project in which only the first nodes have run."""
+def quick(tmp_path_factory) -> Quick:
     project = make_project(tmp_path_factory.mktemp("quick") / "project")
-    assert run(project, f"--nodes={QUICK}").code == 0
-    return project
+    ended = run(project, f"--nodes={QUICK}")
+    assert ended.code == 0, ended.output
+    return Quick(project, ended)
 
 
 @pytest.mark.parametrize("over_finished", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_kills_of_the_first_nodes_leave_nothing_behind(quick, tmp_path, over_finished):
-    expected = contents(quick)
+    expected = contents(quick.project)
     project = tmp_path / "project"
-    shutil.copytree(quick, project) if over_finished else make_project(project)
-    total = run(make_project(tmp_path / "count"), f"--nodes={QUICK}").operations
-    for at in random.Random(0).sample(range(total), 4):
+    shutil.copytree(quick.project, project) if over_finished else make_project(project)
+    for at in random.Random(0).sample(range(quick.ended.operations), 4):
         assert run(project, f"--nodes={QUICK}", fault=Fault("kill", at)).code == KILLED
     check_ended_well(project, expected, f"--nodes={QUICK}")
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, pytest.param(errno.EIO, marks=pytest.mark.slow)])
-def test_failed_writes_of_the_first_nodes_leave_nothing_behind(quick, empty, tmp_path, code):
-    expected = contents(quick)
-    total = run(make_project(tmp_path / "count"), f"--nodes={QUICK}").writes
-    for at in random.Random(1).sample(range(total), 2):
+def test_failed_writes_of_the_first_nodes_leave_nothing_behind(quick, empty, code):
+    expected = contents(quick.project)
+    for at in random.Random(1).sample(range(quick.ended.writes), 2):
         ended = run(empty, f"--nodes={QUICK}", fault=Fault("fail", at, code))
         check_failure(ended, empty, expected)
     check_ended_well(empty, expected, f"--nodes={QUICK}")
