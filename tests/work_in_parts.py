@@ -5,8 +5,6 @@ import signal
 import time
 from collections.abc import Iterator
 
-import torch
-
 from pu_diffusion_pipeline.errors import InvalidInput
 
 PARTS = [range(3), range(3, 5)]
@@ -14,6 +12,8 @@ PARTS = [range(3), range(3, 5)]
 
 def count(part: range) -> Iterator[tuple[int, int, int, bool]]:
     """Each number of a part, with the process, its threads and whether it ignores Ctrl-C."""
+    import torch  # not above: a process that dies at once can do without
+
     blocked = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, set())
     for number in part:
         yield number, os.getpid(), torch.get_num_threads(), blocked
