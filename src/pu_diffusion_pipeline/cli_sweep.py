@@ -1,14 +1,16 @@
 """`kedro sweep`: methods, seeds, betas and other parameters, in every combination."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from pu_diffusion_pipeline.command_line import Command, parse_option, parse_params, split_items
 from pu_diffusion_pipeline.experiment.commands import flat
-from pu_diffusion_pipeline.experiment.locks import Policy
+
+if TYPE_CHECKING:
+    from pu_diffusion_pipeline.sweeps.command import How
 
 
 def _parse_set(
@@ -48,6 +50,46 @@ def _parse_engine_options(
     return pairs
 
 
+HOW = (
+    click.option("--params", default="", callback=parse_option, help="As for `kedro run`; each's."),
+    click.option("--engine", default="local", show_default=True, help="local, ray or slurm."),
+    click.option("--workers", type=int, help="Runs at once. Default: 1, or as GPUs have room."),
+    click.option("--gpus-per-run", type=float, help="Such as 0.5: two runs on each GPU."),
+    click.option("--cpus-per-run", type=click.IntRange(1), help="Ray, Slurm: CPUs, and threads."),
+    click.option("--memory-per-run", type=float, help="Ray, Slurm: gigabytes for a run."),
+    click.option(
+        "--engine-option",
+        multiple=True,
+        callback=_parse_engine_options,
+        metavar="NAME=VALUE",
+        help="Slurm: an option of sbatch, such as partition=gpu; repeatable.",
+    ),
+    click.option(
+        "--wait/--leave",
+        default=True,
+        help="Where the same command works already: wait for it (the default), or leave.",
+    ),
+    click.option("--dry-run", is_flag=True, help="Show the runs and their commands, run nothing."),
+    click.option("--yes", is_flag=True, help="Do not ask before running."),
+)
+
+
+def takes_how(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options on how runs are made."""
+    for option in reversed(HOW):
+        command = option(command)
+    return command
+
+
+def how_of(options: Mapping[str, object]) -> "How":
+    """What these options say."""
+    from pu_diffusion_pipeline.sweeps.command import How
+
+    policy = "wait" if options["wait"] else "leave"
+    given = {**How._field_defaults, **options, "policy": policy}
+    return How._make(given[name] for name in How._fields)
+
+
 @click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--env", help="Benchmarks, separated by commas. Default: the embedded digits.")
@@ -61,29 +103,10 @@ def _parse_engine_options(
     metavar="NAME=VALUE,...",
     help="A parameter and its values, such as training.learning_rate=1e-3,1e-4; repeatable.",
 )
-@click.option("--params", default="", callback=parse_option, help="As for `kedro run`; each run's.")
-@click.option("--engine", default="local", show_default=True, help="local, ray or slurm.")
-@click.option("--workers", type=int, help="Runs at once. Default: 1, or as the GPUs have room.")
-@click.option("--gpus-per-run", type=float, help="Such as 0.5: two runs on each GPU.")
-@click.option("--cpus-per-run", type=click.IntRange(1), help="Ray, Slurm: CPUs, as many threads.")
-@click.option("--memory-per-run", type=float, help="Ray, Slurm: gigabytes set aside for a run.")
-@click.option(
-    "--engine-option",
-    multiple=True,
-    callback=_parse_engine_options,
-    metavar="NAME=VALUE",
-    help="Slurm: an option of sbatch, such as partition=gpu; repeatable.",
-)
-@click.option(
-    "--wait/--leave",
-    default=True,
-    help="Where the same sweep works already: wait for it (the default), or leave.",
-)
-@click.option("--dry-run", is_flag=True, help="Show the runs and their commands, run nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask before running.")
+@takes_how
 def sweep(
     file: Path | None,
-    **options: Any,
+    **options: object,
 ) -> None:
     """Run methods with seeds, betas and values of other parameters, several at once.
 
@@ -93,7 +116,7 @@ def sweep(
     from kedro.utils import find_kedro_project
 
     from pu_diffusion_pipeline.sweeps.arguments import make_request, read_request
-    from pu_diffusion_pipeline.sweeps.command import How, Talk
+    from pu_diffusion_pipeline.sweeps.command import Talk
     from pu_diffusion_pipeline.sweeps.command import sweep as run_sweep
 
     project = find_kedro_project(Path.cwd()) or Path.cwd()
@@ -104,10 +127,8 @@ def sweep(
         raise click.UsageError(f"{file} says what to run: leave out the options that do so too")
     conf = project / "conf"
     request = read_request(file, conf) if file else make_request(given, conf)
-    policy: Policy = "wait" if options["wait"] else "leave"
-    own = {name: options[name] for name in How._fields if name in options}
-    how = How(policy=policy, **own)
-    run_sweep(request, project, how, Talk(click.echo, asking(yes=options["yes"])))
+    talk = Talk(click.echo, asking(yes=bool(options["yes"])))
+    run_sweep(request, project, how_of(options), talk)
 
 
 def asking(*, yes: bool) -> Callable[[str], object]:

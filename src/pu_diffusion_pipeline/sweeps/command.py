@@ -1,8 +1,8 @@
 """Plan a sweep, show the plan, ask, run it."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from pu_diffusion_pipeline.sweeps.engines.registry import ENGINES
 from pu_diffusion_pipeline.sweeps.execution import Execution
 from pu_diffusion_pipeline.sweeps.live_table import above_table, live_table
 from pu_diffusion_pipeline.sweeps.plan import Plan, make_plan
+from pu_diffusion_pipeline.sweeps.runs import Run
 from pu_diffusion_pipeline.sweeps.timing import estimate_seconds
 
 FILE = "sweep.yml"
@@ -81,11 +82,8 @@ def sweep(request: Request, project: Path, how: How, talk: Talk, title: str = "s
     talk.say(f"{title}: {num_finished} of {len(plan.runs)} runs are finished.")
     if not plan.tasks:
         return True
-    uses_gpu = any(run.configured.parameters.compute.device != "cpu" for run in plan.missing)
-    own = {name: getattr(how, name) for name in Setup._fields if name in How._fields}
-    setup = Setup(project, folder / "logs", uses_gpu, **own)
-    with closing(_engine(how.engine)(setup)) as engine:
-        _show(plan, talk.say, with_commands=how.dry_run)
+    with opened_engine(how, project, folder, plan.missing) as (engine, setup):
+        show_plan(plan, talk.say, with_commands=how.dry_run)
         for line in engine.prepare(plan.tasks, dry_run=how.dry_run):
             talk.say(line)
         seconds = _estimate(plan, engine, talk.say)
@@ -101,6 +99,25 @@ def sweep(request: Request, project: Path, how: How, talk: Talk, title: str = "s
             with live_table(execution.rows):
                 execution.run()
     return True
+
+
+@contextmanager
+def opened_engine(
+    how: How, project: Path, folder: Path, runs: Sequence[Run]
+) -> Iterator[tuple[Engine, Setup]]:
+    """The engine that was asked for, with what it was told.
+
+    Args:
+        how: which one.
+        project: the project's folder.
+        folder: the folder of the sweep, for the logs.
+        runs: that it will work for.
+    """
+    uses_gpu = any(run.configured.parameters.compute.device != "cpu" for run in runs)
+    own = {name: getattr(how, name) for name in Setup._fields if name in How._fields}
+    setup = Setup(project, folder / "logs", uses_gpu, **own)
+    with closing(_engine(how.engine)(setup)) as engine:
+        yield engine, setup
 
 
 def _estimate(plan: Plan, engine: Engine, say: Callable[[str], object]) -> dict[str, float]:
@@ -120,7 +137,7 @@ def _engine(name: str) -> Callable[[Setup], Engine]:
         raise InvalidInput(f"--engine: {error}") from error
 
 
-def _show(plan: Plan, say: Callable[[str], object], *, with_commands: bool) -> None:
+def show_plan(plan: Plan, say: Callable[[str], object], *, with_commands: bool) -> None:
     """A table of the runs; what they share; the commands."""
     from rich.table import Table
 

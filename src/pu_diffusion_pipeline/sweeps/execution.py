@@ -2,10 +2,10 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from pu_diffusion_pipeline.errors import ProcessFailed
 from pu_diffusion_pipeline.progress import spell_time
@@ -15,6 +15,7 @@ from pu_diffusion_pipeline.sweeps.plan import Task
 PATIENCE = 0.2  # seconds between two looks at Ctrl-C
 LEAST = 1.0  # seconds that a task counts for at least
 GO_ON = "The same command goes on from here."
+STOPPED = "stopped"  # how a task ended that its feed did not want any more
 Say = Callable[[str], object]
 
 
@@ -32,8 +33,27 @@ class Row(NamedTuple):
     seconds: float | None
 
 
+class Feed(Protocol):
+    """Makes tasks while others run; without one all tasks are known before the first begins."""
+
+    def more(self) -> Sequence[Task]:
+        """Further tasks; asked when there is room. None: not before another one has ended."""
+        ...
+
+    def unwanted(self) -> Collection[str]:
+        """The names of tasks that are to be stopped."""
+        ...
+
+    def ended(self, name: str, how: str) -> None:
+        """Hear how a task has ended: empty if it is done, STOPPED, or what went wrong."""
+        ...
+
+
 class Execution:
-    """The state of a sweep that works."""
+    """The state of a sweep that works.
+
+    With a feed a task that fails is the feed's business: it is told, and `run` does not raise.
+    """
 
     def __init__(
         self,
@@ -42,6 +62,7 @@ class Execution:
         seconds: Mapping[str, float],
         log_of: Callable[[str], Path],
         say: Say,
+        feed: Feed | None = None,
     ) -> None:
         self._tasks = {task.name: task for task in tasks}
         self._waiting = dict(self._tasks)
@@ -50,18 +71,20 @@ class Execution:
         self._is_estimated = {name for name, estimate in seconds.items() if estimate >= LEAST}
         self._log_of = log_of
         self._say = say
+        self._feed = feed
         self._running: dict[str, float] = {}  # name to when it began
         self._done: set[str] = set()
         self._failed: dict[str, str] = {}  # name to how it ended
         self._took: dict[str, float] = {}  # seconds of those that have ended
         self._retried: set[str] = set()
+        self._stopped: set[str] = set()  # as the feed wanted
 
     def rows(self) -> list[Row]:
         """All tasks. Another thread may ask: each `list` copies what may change."""
         now = time.monotonic()
         return [
             *(Row(name, "running", now - begun) for name, begun in list(self._running.items())),
-            *(Row(name, "failed", self._took[name]) for name in list(self._failed)),
+            *(Row(name, "failed", self._took.get(name)) for name in list(self._failed)),
             *(Row(name, "waiting", None) for name in list(self._waiting)),
             *(Row(name, "done", self._took.get(name)) for name in list(self._done)),
         ]
@@ -76,10 +99,11 @@ class Execution:
         with _counted_signals() as stops:
             while self._running or self._start_ready():
                 self._note(self._engine.wait(PATIENCE))
+                self._stop_unwanted()
                 if stops:
                     self._stop(stops)
                     raise KeyboardInterrupt
-        if self._failed:
+        if self._failed and self._feed is None:
             self._say_failures()
             raise ProcessFailed(
                 f"{len(self._failed)} of {len(self._tasks)} tasks failed and {len(self._waiting)} "
@@ -97,7 +121,7 @@ class Execution:
         while (task := self._next()) is not None:
             del self._waiting[task.name]
             if task.is_finished:  # by another sweep, meanwhile
-                self._done.add(task.name)
+                self._finish(task.name)
                 self._say(f"{self._place()} is there already: {task.name}")
             else:
                 self._start(task)
@@ -107,7 +131,22 @@ class Execution:
         if len(self._running) >= self._engine.capacity:
             return None
         ready = (task for task in self._waiting.values() if task.needs <= self._done)
-        return next(ready, None)
+        task = next(ready, None)
+        return self._next() if task is None and self._take_more() else task
+
+    def _take_more(self) -> bool:
+        """Ask the feed; whether it had anything. What failed for others is tried again."""
+        more = self._feed.more() if self._feed else ()
+        for task in more:
+            if task.name not in self._tasks or self._failed.pop(task.name, None):
+                self._tasks[task.name] = self._waiting[task.name] = task
+        return bool(more)
+
+    def _stop_unwanted(self) -> None:
+        unwanted = self._running.keys() & set(self._feed.unwanted() if self._feed else ())
+        if names := unwanted - self._stopped:
+            self._stopped |= names
+            self._engine.stop(names, kill=False)
 
     def _start(self, task: Task) -> None:
         self._running[task.name] = time.monotonic()
@@ -120,21 +159,41 @@ class Execution:
         self._took[name] = time.monotonic() - self._running.pop(name)
         duration = spell_seconds(self._took[name])
         if code == 0:
-            self._done.add(name)
+            self._finish(name)
             self._say(f"{self._place()} done in {duration}: {name}{self._time_left()}")
+        elif name in self._stopped and self._feed:
+            self._say(f"stopped after {duration}: {name}")
+            self._feed.ended(name, STOPPED)
         elif (is_lost or code < 0) and name not in self._retried:
             self._retried.add(name)
             self._say(f"{how}: {name} after {duration}; once more")
             self._start(self._tasks[name])
         else:
-            self._failed[name] = how
             self._say(f"failed after {duration}: {name}")
+            self._fail(name, how)
+
+    def _finish(self, name: str) -> None:
+        self._done.add(name)
+        if self._feed:
+            self._feed.ended(name, "")
+
+    def _fail(self, name: str, how: str) -> None:
+        self._failed[name] = how
+        if self._feed is None:
+            return
+        self._feed.ended(name, how)
+        for task in [one for one in self._waiting.values() if name in one.needs]:
+            if self._waiting.pop(task.name, None):
+                self._fail(task.name, f"{name} failed")
 
     def _place(self) -> str:
-        return f"{len(self._done)} of {len(self._tasks)}"
+        """How far it is; a feed alone knows how much is to come."""
+        return f"{len(self._done)} of {len(self._tasks)}" if self._feed is None else "task"
 
     def _time_left(self) -> str:
         """From the estimates, at the pace of the tasks that are done and that have one."""
+        if self._feed is not None:
+            return ""
         paced = self._done & set(self._took) & (self._is_estimated or self._done)
         expected = sum(self._seconds[name] for name in paced)
         pace = sum(self._took[name] for name in paced) / expected if expected else 1.0
@@ -157,7 +216,8 @@ class Execution:
             if len(stops) > 1 and not killed:
                 self._engine.stop(kill=True)
                 killed = True
-        self._say(f"Stopped: {self._place()} tasks are done. {GO_ON}")
+        count = f"{len(self._done)} of {len(self._tasks)}"
+        self._say(f"Stopped: {count} tasks are done. {GO_ON}")
 
     def _say_failures(self) -> None:
         for name, how in self._failed.items():

@@ -83,7 +83,11 @@ def make_plan(request: Request, project: Path) -> Plan:
     Raises:
         InvalidInput: as `runs_of`.
     """
-    runs = runs_of(request, project)
+    return plan_of(runs_of(request, project))
+
+
+def plan_of(runs: Sequence[Run]) -> Plan:
+    """What is left to do for these runs, none of which is there twice."""
     return Plan(runs, _tasks([run for run in runs if not run.is_finished]))
 
 

@@ -1,6 +1,6 @@
 """What a sweep needs of the place where its tasks run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -93,8 +93,8 @@ class Engine(Protocol):
         """The tasks that have ended since the last call; waits for one, but no longer than this."""
         ...
 
-    def stop(self, *, kill: bool) -> None:
-        """Tell all tasks to end, or end them at once; `wait` still names each."""
+    def stop(self, tasks: Collection[str] | None = None, *, kill: bool) -> None:
+        """Tell these tasks to end, or end them at once; `wait` still names each. None: all."""
         ...
 
     def close(self) -> None:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
@@ -90,10 +90,11 @@ class LocalEngine:
                 found.append(Ended(name, code))
         return found
 
-    def stop(self, *, kill: bool) -> None:
+    def stop(self, tasks: Collection[str] | None = None, *, kill: bool) -> None:
         """See `Engine`. A training that is told to end names its last resume state."""
-        for worker in self._workers.values():
-            _signal_group(worker.process, signal.SIGKILL if kill else signal.SIGTERM)
+        for name, worker in self._workers.items():
+            if tasks is None or name in tasks:
+                _signal_group(worker.process, signal.SIGKILL if kill else signal.SIGTERM)
 
     def close(self) -> None:
         """See `Engine`."""

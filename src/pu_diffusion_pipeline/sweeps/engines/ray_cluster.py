@@ -3,8 +3,9 @@
 Ray repeats no task here (`max_retries=0`): `execution.py` does, once, as for every engine.
 """
 
+import shutil
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,7 +39,7 @@ class RayEngine:
         self._setup = setup
         self._command = command
         self._running: dict[ObjectRef, str] = {}
-        self._stop = setup.logs.resolve() / f".stop-{uuid.uuid4().hex[:8]}"
+        self._stops = setup.logs.resolve() / f".stop-{uuid.uuid4().hex[:8]}"
         connect(OPTION)
         import ray
 
@@ -62,10 +63,13 @@ class RayEngine:
         log.parent.mkdir(parents=True, exist_ok=True)
         threads = dict.fromkeys(THREADS, str(self._needs.num_cpus))
         project = str(self._setup.project.resolve())
-        ref = self._run.remote(
-            self._command(task), project, str(log.resolve()), threads, str(self._stop)
-        )
+        stop = str(self._stop_of(task.name))
+        ref = self._run.remote(self._command(task), project, str(log.resolve()), threads, stop)
         self._running[ref] = task.name
+
+    def _stop_of(self, name: str) -> Path:
+        """The file that tells a task to end."""
+        return self._stops / name
 
     def wait(self, seconds: float) -> list[Ended]:
         """See `Engine`."""
@@ -89,21 +93,23 @@ class RayEngine:
         except ray.exceptions.RayError:  # the worker or its node is gone, or it was cancelled
             return Ended(name, 1, "its worker or its node is gone", is_lost=True)
 
-    def stop(self, *, kill: bool) -> None:
+    def stop(self, tasks: Collection[str] | None = None, *, kill: bool) -> None:
         """See `Engine`. Tasks that wait for room are told when they get it, or by `kill`."""
         import ray
 
-        with atomic_write(self._stop) as temporary:
-            temporary.write_text("SIGKILL" if kill else "SIGTERM", encoding="utf-8")
-        for ref in self._running if kill else ():
-            ray.cancel(ref)
+        for ref, name in self._running.items():
+            if tasks is None or name in tasks:
+                with atomic_write(self._stop_of(name)) as temporary:
+                    temporary.write_text("SIGKILL" if kill else "SIGTERM", encoding="utf-8")
+                if kill:
+                    ray.cancel(ref)
 
     def close(self) -> None:
         """See `Engine`. A cluster of this machine alone ends; another one goes on."""
         import ray
 
         ray.shutdown()
-        self._stop.unlink(missing_ok=True)
+        shutil.rmtree(self._stops, ignore_errors=True)
 
 
 def _needs_of(setup: Setup, *, has_gpu: bool) -> Needs:

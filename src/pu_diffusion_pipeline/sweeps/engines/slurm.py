@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from pu_diffusion_pipeline.atomic_write import atomic_write
@@ -47,18 +47,19 @@ class SlurmEngine:
                 f"--engine slurm: no {missing[0]} on this machine; --dry-run writes the scripts"
             )
         for task in tasks:
-            path = self._script_of(task.name)
-            with atomic_write(path) as temporary:
-                temporary.write_text(script(task, self._setup), encoding="utf-8")
+            self._write_script(task)
         return [f"Scripts: {self._scripts}"]
 
-    def _script_of(self, name: str) -> Path:
-        return self._scripts / f"{name}.sh"
+    def _write_script(self, task: Task) -> Path:
+        path = self._scripts / f"{task.name}.sh"
+        with atomic_write(path) as temporary:
+            temporary.write_text(script(task, self._setup), encoding="utf-8")
+        return path
 
     def start(self, task: Task) -> None:
         """See `Engine`."""
         self._setup.log_of(task.name).parent.mkdir(parents=True, exist_ok=True)
-        told = _run("sbatch", "--parsable", str(self._script_of(task.name)))
+        told = _run("sbatch", "--parsable", str(self._write_script(task)))
         self._jobs[told.strip().split(";")[0]] = task.name
 
     def wait(self, seconds: float) -> list[Ended]:
@@ -82,10 +83,11 @@ class SlurmEngine:
         states = {line[0]: line[1] for line in lines if len(line) == 2}
         return {job: states.get(job) or _last_state(job) for job in self._jobs}
 
-    def stop(self, *, kill: bool) -> None:
+    def stop(self, tasks: Collection[str] | None = None, *, kill: bool) -> None:
         """See `Engine`: `scancel`, for jobs that wait too. They get SIGTERM first."""
-        if self._jobs:
-            _run("scancel", *(["--signal=KILL", "--full"] if kill else []), *self._jobs)
+        jobs = [job for job, name in self._jobs.items() if tasks is None or name in tasks]
+        if jobs:
+            _run("scancel", *(["--signal=KILL", "--full"] if kill else []), *jobs)
             self._next = 0.0
 
     def close(self) -> None:
