@@ -13,10 +13,10 @@ PACKAGE = REPO / "src/pu_diffusion_pipeline"
 LAYERS = [
     # the package exports names of the library
     (
-        *("cli", "cli_exports", "cli_own_images", "cli_results", "cli_sweep"),
+        *("cli", "cli_exports", "cli_own_images", "cli_results", "cli_search", "cli_sweep"),
         *("__main__", "__init__"),
     ),
-    ("reproduction", "exports", "own_images", "results"),
+    ("reproduction", "search", "exports", "own_images", "results"),
     ("sweeps",),
     ("command_line", "failures"),
     ("settings", "hooks", "terminal", "tracking", "session", "pipeline_registry"),
@@ -39,7 +39,7 @@ ONLY_IN = {
     "kedro": (
         *("pipeline_registry", "settings", "hooks", "terminal", "session", "failures"),
         *("tracking", "__main__"),
-        *("cli", "cli_exports", "cli_own_images", "cli_results", "cli_sweep"),
+        *("cli", "cli_exports", "cli_own_images", "cli_results", "cli_search", "cli_sweep"),
         *("config_loader", "pipelines", "steps", "datasets"),
     ),
     "diffusers": ("diffusion", "training", "datasets", "pipelines", "exports"),
@@ -47,6 +47,7 @@ ONLY_IN = {
     "matplotlib": ("reports",),
     "plotly": ("reports",),
     "mlflow": ("tracking",),
+    "optuna": ("search",),
     "ray": ("ray_connection", "images", "sweeps", "training"),
     "huggingface_hub": ("diffusion", "exports"),
 }

@@ -18,6 +18,7 @@ from kedro.framework.cli.project import run as kedro_run
 from pu_diffusion_pipeline.cli_exports import export, export_samples, sample_images
 from pu_diffusion_pipeline.cli_own_images import add_images
 from pu_diffusion_pipeline.cli_results import results
+from pu_diffusion_pipeline.cli_search import search
 from pu_diffusion_pipeline.cli_sweep import asking, sweep
 from pu_diffusion_pipeline.command_line import Command, parse_option, parse_params
 from pu_diffusion_pipeline.experiment.configuration_files import read_mapping
@@ -160,5 +161,7 @@ def reproduce(
 
 
 cli = click.Group("pu_diffusion_pipeline")
-for command in (run, sweep, reproduce, add_images, export, export_samples, sample_images, results):
+for command in (
+    *(run, sweep, search, reproduce, add_images, export, export_samples, sample_images, results),
+):
     cli.add_command(command)

@@ -19,6 +19,7 @@ from pu_diffusion_pipeline.sweeps.plan import Task
 from sweeps.fakes import (
     InBackground,
     begun,
+    finish,
     lives,
     make_project,
     processes,
@@ -115,6 +116,56 @@ def test_another_ctrl_c_kills_a_worker_that_does_not_stop(project):
     sweep.press_ctrl_c()
     assert sweep.end() == 130
     assert [pid for pid in processes(project) if lives(pid)] == []
+
+
+class Feed:
+    """Tasks one after the other; those called `unwanted` are to be stopped once they have begun."""
+
+    def __init__(self, project, *rounds) -> None:
+        self.project, self.rounds, self.heard = project, list(rounds), []
+
+    def more(self):
+        return self.rounds.pop(0) if self.rounds else ()
+
+    def unwanted(self):
+        return ["unwanted"] if len(processes(self.project)) >= 3 else []
+
+    def ended(self, name, how) -> None:
+        self.heard.append((name, how))
+
+
+def run_feed(project, *rounds, workers=1):
+    feed, said = Feed(project, *rounds), []
+    setup = Setup(project, project / "logs", workers=workers)
+    engine = local.LocalEngine(setup)
+    Execution((), engine, {}, setup.log_of, said.append, feed).run()
+    return feed.heard, "\n".join(said)
+
+
+def test_a_feed_gives_tasks_and_hears_how_they_ended(project):
+    finished = task(project, "there")
+    for saved in finished.makes:
+        finish(saved)
+    rounds = [
+        [task(project, "shared"), task(project, "run", needs=("shared",))],
+        [task(project, "bad", "fail"), task(project, "after", needs=("bad",))],
+        [finished, task(project, "again", "die_once")],
+        [task(project, "bad"), task(project, "last", needs=("bad",))],
+    ]
+    heard, said = run_feed(project, *rounds)
+    assert heard == [
+        *[("shared", ""), ("run", ""), ("bad", "exit code 1"), ("after", "bad failed")],
+        *[("there", ""), ("again", ""), ("bad", ""), ("last", "")],
+    ]
+    assert "failed: after (bad failed)" in said
+
+
+def test_an_unwanted_task_is_stopped_and_the_others_go_on(project):
+    rounds = [[task(project, "unwanted", "sleep")], [task(project, "run", "pause")]]
+    heard, _ = run_feed(project, *rounds, workers=2)
+    assert sorted(heard) == [("run", ""), ("unwanted", "stopped")]
+    assert [pid for pid in processes(project) if lives(pid)] == []
+    assert begun(project).count("unwanted") == 1
 
 
 def test_two_equal_sweeps_at_once_make_everything_once(project):

@@ -117,6 +117,16 @@ def test_stopped_tasks_end_also_those_that_are_not_begun(engine, tmp_path, scrip
     wait_for(lambda: not any(lives(pid) for log in logs if (pid := pid_in(log))))
 
 
+def test_one_task_is_stopped_and_the_other_goes_on(engine, tmp_path):
+    made = engine(["sh", "-c", SAY_PID], ["sh", "-c", "sleep 3"], workers=2, cpus_per_run=1)
+    first, second = tasks(tmp_path, 2)
+    made.start(first)
+    wait_for(lambda: pid_in(tmp_path / "logs/sleep/0.log"))
+    made.start(second)
+    made.stop([first.name], kill=False)
+    assert ended(made, 2) == {first.name: -signal.SIGTERM, second.name: 0}
+
+
 def test_many_tasks_end_well_though_workers_are_killed(engine, tmp_path, monkeypatch):
     monkeypatch.setattr(ray_cluster.RayEngine, "close", lambda self: None)
     said = THOUSAND["run"](tmp_path, 60, 1, 0.01, 60)

@@ -174,6 +174,22 @@ def test_stopping_cancels_the_jobs(tmp_path):
         os.kill(int(log.read_text().split()[1]), 0)
 
 
+@pytest.mark.usefixtures("fake_slurm", "run_script")
+def test_one_job_is_cancelled_and_the_other_goes_on(tmp_path):
+    engine = SlurmEngine(Setup(tmp_path, tmp_path / "sweep/logs"), poll=0.05)
+    for name, line in (("long", "echo begun; exec sleep 1000"), ("short", "sleep 1")):
+        engine.start(task(name, line))
+    log = tmp_path / "sweep/logs/long.log"
+    until = time.monotonic() + 20
+    while not (log.exists() and log.read_text()) and time.monotonic() < until:
+        time.sleep(0.02)
+    engine.stop(["long"], kill=False)
+    ended = []
+    while len(ended) < 2 and time.monotonic() < until:
+        ended += engine.wait(0.1)
+    assert sorted((one.task, one.code) for one in ended) == [("long", 1), ("short", 0)]
+
+
 @pytest.mark.parametrize(
     ("state", "code", "is_lost"),
     [("COMPLETED", 0, False), ("TIMEOUT", 1, True), ("OUT_OF_MEMORY", 1, False)],

@@ -86,7 +86,7 @@ def sweep(request: Request, project: Path, how: How, talk: Talk, title: str = "s
         show_plan(plan, talk.say, with_commands=how.dry_run)
         for line in engine.prepare(plan.tasks, dry_run=how.dry_run):
             talk.say(line)
-        seconds = _estimate(plan, engine, talk.say)
+        seconds = estimate(plan, engine, talk.say)
         if how.dry_run:
             return False
         talk.confirm("Run them now?")
@@ -120,7 +120,7 @@ def opened_engine(
         yield engine, setup
 
 
-def _estimate(plan: Plan, engine: Engine, say: Callable[[str], object]) -> dict[str, float]:
+def estimate(plan: Plan, engine: Engine, say: Callable[[str], object]) -> dict[str, float]:
     """Seconds of each task."""
     say("Timing a few steps on this machine ...")
     seconds = estimate_seconds(plan.tasks)

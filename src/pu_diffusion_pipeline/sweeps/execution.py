@@ -103,8 +103,9 @@ class Execution:
                 if stops:
                     self._stop(stops)
                     raise KeyboardInterrupt
-        if self._failed and self._feed is None:
+        if self._failed:
             self._say_failures()
+        if self._failed and self._feed is None:
             raise ProcessFailed(
                 f"{len(self._failed)} of {len(self._tasks)} tasks failed and {len(self._waiting)} "
                 "were not begun; they are named above. The same command does what is missing."
@@ -138,7 +139,7 @@ class Execution:
         """Ask the feed; whether it had anything. What failed for others is tried again."""
         more = self._feed.more() if self._feed else ()
         for task in more:
-            if task.name not in self._tasks or self._failed.pop(task.name, None):
+            if task.name not in self._tasks or self._failed.pop(task.name, ""):
                 self._tasks[task.name] = self._waiting[task.name] = task
         return bool(more)
 
