@@ -107,7 +107,7 @@ def limit_of(space: Space) -> float:
 
 
 def _report(space: Space, folder: Path, trials: Sequence[Trial], talk: Talk) -> None:
-    from pu_diffusion_pipeline.reports.figures import write_figure
+    from pu_diffusion_pipeline.reports.figure_files import write_figure
 
     limit = limit_of(space)
     rows = table_of(trials, limit)
