@@ -1,6 +1,7 @@
 """What a process for each run costs, and what a second worker gains.
 
-python benchmarks/sweep_workers.py FOLDER [--runs 4] [--steps 60] [--rounds 3]
+python benchmarks/sweep_workers.py FOLDER [--runs 4] [--steps 60] [--images 256]
+    [--rounds 3]
 
 In a copy of this project below FOLDER, with one thread everywhere. Data and judge are made first.
 In turns, from no run at all: the runs of `unsupervised` at several seeds in one Python process, by
@@ -24,9 +25,9 @@ from pathlib import Path
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 bootstrap_project(Path.cwd())
-steps, seeds = sys.argv[1:]
-for seed in range(int(seeds)):
-    params = {"seed": seed, "training": {"num_steps": int(steps)}, "sampling": {"num_images": 256}}
+steps, images, seeds = map(int, sys.argv[1:])
+for seed in range(seeds):
+    params = {"training": {"num_steps": steps}, "sampling": {"num_images": images}, "seed": seed}
     with KedroSession.create(Path.cwd(), runtime_params=params) as session:
         session.run(pipeline_names=[f"{stage}_unsupervised" for stage in STAGES])
 """.replace("STAGES", "('train', 'sample', 'evaluate')")
@@ -62,6 +63,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--runs", type=int, default=4)
     parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--images", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
     folder = asked.folder.resolve()
@@ -71,10 +73,11 @@ def main() -> None:
     sweep = [
         *(sys.executable, "-m", "kedro", "sweep", "--methods=unsupervised", "--yes"),
         *(f"--seeds=0-{asked.runs - 1}", "--params"),
-        f"training.num_steps:{asked.steps},sampling.num_images:256",
+        f"training.num_steps:{asked.steps},sampling.num_images:{asked.images}",
     ]
+    lengths = (asked.steps, asked.images, asked.runs)
     commands = {
-        "one process": [sys.executable, "-c", IN_ONE, str(asked.steps), str(asked.runs)],
+        "one process": [sys.executable, "-c", IN_ONE, *map(str, lengths)],
         "one worker": [*sweep, "--workers=1"],
         "two workers": [*sweep, "--workers=2"],
     }
