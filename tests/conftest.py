@@ -20,6 +20,7 @@ import pytest
 from kedro.framework.project import settings
 from kedro.framework.startup import bootstrap_project
 
+from pu_diffusion_pipeline.experiment.locks import hold
 from pu_diffusion_pipeline.session import ExperimentSession
 
 REPO = Path(__file__).resolve().parents[1]
@@ -88,10 +89,19 @@ def status_below(folder: Path) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def finished_run(session, tmp_path_factory) -> Path:
-    """A folder in which `kedro run --env=test` has run. Tests that change it copy it first."""
-    folder = tmp_path_factory.mktemp("finished")
-    with session(folder) as opened, status_below(folder):
-        opened.run()
+    """A folder in which `kedro run --env=test` has run. Tests that change it copy it first.
+
+    The workers of pytest-xdist share it: the first one that asks for it makes it.
+    """
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    folder, ended = shared / "finished", shared / "finished.ended"
+    with hold(shared, "wait", is_shared=False):
+        if not ended.exists():
+            folder.mkdir(exist_ok=True)
+            with session(folder) as opened, status_below(folder):
+                opened.run()
+            ended.touch()
     return folder
 
 
