@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TOOLS := $(VENV)/.tools
-# Each test uses one thread; a process for each core runs files of tests.
-PARALLEL := -n auto --dist loadfile --ignore=tests/browser
+# Each test uses one thread; a process for each core runs files of tests, the longest files first.
+PARALLEL := -n auto --dist loadfile --no-loadscope-reorder --ignore=tests/browser
 # Python traces lines cheaply from 3.12 on (sys.monitoring).
 COVERED := import sys; print('--cov' if sys.version_info >= (3, 12) else '')
 CACHES := .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis build

@@ -28,6 +28,23 @@ BENCHMARKS = sorted(
     path.parent.name for path in REPO.glob("conf/*/parameters.yml") if path.parent.name != "base"
 )
 
+# They begin first: a long one at the end would leave the other workers of pytest-xdist idle.
+LONGEST = [
+    REPO / "tests" / name
+    for name in (
+        *("faults/test_kills.py", "test_notebooks.py", "own_images/test_blind_run.py"),
+        *("faults/test_damage.py", "test_run.py", "test_tracking.py", "test_frontier_run.py"),
+        *("training/test_run_job.py", "training/test_resuming.py", "training/test_relearning.py"),
+        *("test_extensions.py", "training/test_loop.py", "training/test_jobs.py"),
+    )
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first; the rest as it was."""
+    assert all(path.is_file() for path in LONGEST)
+    items.sort(key=lambda item: item.path not in LONGEST)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _project():
