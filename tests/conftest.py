@@ -3,6 +3,7 @@
 Two runs on two cores only slow each other.
 """
 
+import gc
 import os
 import secrets
 
@@ -23,6 +24,7 @@ from kedro.framework.startup import bootstrap_project
 from pu_diffusion_pipeline.experiment.locks import hold
 from pu_diffusion_pipeline.session import ExperimentSession
 
+gc.set_threshold(10_000, 20, 20)  # the many objects of the libraries are looked through less often
 REPO = Path(__file__).resolve().parents[1]
 BENCHMARKS = sorted(
     path.parent.name for path in REPO.glob("conf/*/parameters.yml") if path.parent.name != "base"
@@ -44,6 +46,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first; the rest as it was."""
     assert all(path.is_file() for path in LONGEST)
     items.sort(key=lambda item: item.path not in LONGEST)
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported stays: the garbage collector passes over it from here on."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
