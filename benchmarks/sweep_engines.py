@@ -26,8 +26,8 @@ PROJECT = Path(__file__).resolve().parents[1]
 ENGINES = ("local", "ray")
 PARAMS = ",".join(
     [
-        *("training.num_steps:10", "sampling.num_images:32", "sampling.num_steps:10"),
-        "evaluation.kid_subset_size:16",
+        *("data.image_size:16", "training.num_steps:10", "sampling.num_images:32"),
+        *("sampling.num_steps:10", "evaluation.kid_subset_size:16"),
     ]
 )
 SWEEP = [
