@@ -1,12 +1,14 @@
 """What a process for each run costs, and what a second worker gains.
 
 python benchmarks/sweep_workers.py FOLDER [--runs 4] [--steps 60] [--images 256]
-    [--rounds 3]
+    [--sampling-steps 30] [--rounds 3]
 
 In a copy of this project below FOLDER, with one thread everywhere. Data and judge are made first.
-In turns, from no run at all: the runs of `unsupervised` at several seeds in one Python process, by
-a sweep with one worker, by one with two. Prints seconds for each round, and from the medians the
-cost of a process (seconds a run) and how many times faster two workers are. Needs two idle cores.
+In turns, from no run at all: the runs of `unsupervised` at several seeds in one Python process; a
+sweep that only plans (`--dry-run`); one with one worker; one with two. Prints seconds for each
+round, and from the medians the cost of each further process and how many times faster two workers
+are, the plan apart. With `--steps 1 --sampling-steps 1` the cost stands out; for the speed a
+training has to be longer than a start. Needs two idle cores.
 """
 
 import argparse
@@ -25,9 +27,10 @@ from pathlib import Path
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 bootstrap_project(Path.cwd())
-steps, images, seeds = map(int, sys.argv[1:])
+steps, images, sampling_steps, seeds = map(int, sys.argv[1:])
 for seed in range(seeds):
-    params = {"training": {"num_steps": steps}, "sampling": {"num_images": images}, "seed": seed}
+    sampling = {"num_images": images, "num_steps": sampling_steps}
+    params = {"training": {"num_steps": steps}, "sampling": sampling, "seed": seed}
     with KedroSession.create(Path.cwd(), runtime_params=params) as session:
         session.run(pipeline_names=[f"{stage}_unsupervised" for stage in STAGES])
 """.replace("STAGES", "('train', 'sample', 'evaluate')")
@@ -64,20 +67,23 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=4)
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--images", type=int, default=256)
+    parser.add_argument("--sampling-steps", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
     folder = asked.folder.resolve()
     for name in ("conf", "src"):
         shutil.copytree(PROJECT / name, folder / name)
     shutil.copy(PROJECT / "pyproject.toml", folder)
+    lengths = (asked.steps, asked.images, asked.sampling_steps)
+    names = ("training.num_steps", "sampling.num_images", "sampling.num_steps")
     sweep = [
         *(sys.executable, "-m", "kedro", "sweep", "--methods=unsupervised", "--yes"),
         *(f"--seeds=0-{asked.runs - 1}", "--params"),
-        f"training.num_steps:{asked.steps},sampling.num_images:{asked.images}",
+        ",".join(f"{name}:{value}" for name, value in zip(names, lengths, strict=True)),
     ]
-    lengths = (asked.steps, asked.images, asked.runs)
     commands = {
-        "one process": [sys.executable, "-c", IN_ONE, *map(str, lengths)],
+        "one process": [sys.executable, "-c", IN_ONE, *map(str, (*lengths, asked.runs))],
+        "plan": [*sweep, "--dry-run"],
         "one worker": [*sweep, "--workers=1"],
         "two workers": [*sweep, "--workers=2"],
     }
@@ -88,10 +94,9 @@ def main() -> None:
             without_runs(folder)
             found[name].append(seconds_of(command, folder))
             print(f"{name}: {found[name][-1]:.1f} s", flush=True)
-    medians = {name: statistics.median(times) for name, times in found.items()}
-    each = (medians["one worker"] - medians["one process"]) / asked.runs
-    print(f"a process for each run costs {each:.1f} s a run")
-    print(f"two workers: {medians['one worker'] / medians['two workers']:.2f} times faster")
+    alone, plan, one, two = (statistics.median(times) for times in found.values())
+    print(f"each further process costs {(one - plan - alone) / (asked.runs - 1):.1f} s")
+    print(f"two workers: {(one - plan) / (two - plan):.2f} times as fast as one")
 
 
 if __name__ == "__main__":
