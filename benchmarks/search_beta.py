@@ -15,8 +15,6 @@ are apart. Unsupervised training, which both need for the limit, counts for neit
 """
 
 import argparse
-import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,8 +22,8 @@ import time
 from pathlib import Path
 
 import pandas as pd
+from project_copy import copy_project, environment_of
 
-REPO = Path(__file__).resolve().parents[1]
 SHORT = (  # about 0.4 times the training and a quarter of the sampling of the default
     "training.num_steps:100,training.warmup_steps:10,sampling.num_images:1000,"
     "sampling.num_steps:15,sampling.karras_sigmas:false,sampling.exponential_sigmas:true"
@@ -34,20 +32,8 @@ SHORT = (  # about 0.4 times the training and a quarter of the sampling of the d
 
 def kedro(folder: Path, *arguments: str) -> None:
     """Run a command in the project."""
-    environment = {**os.environ, "PYTHONPATH": str(REPO / "src")}
-    subprocess.run(
-        [sys.executable, "-m", "kedro", *arguments], cwd=folder, env=environment, check=True
-    )
-
-
-def project(folder: Path) -> Path:
-    """A folder with the configuration alone; as it is if it is there already."""
-    if not folder.exists():
-        folder.mkdir(parents=True)
-        shutil.copytree(REPO / "conf", folder / "conf")
-        shutil.copy(REPO / "pyproject.toml", folder)
-        (folder / "src").symlink_to(REPO / "src")
-    return folder
+    command = [sys.executable, "-m", "kedro", *arguments]
+    subprocess.run(command, cwd=folder, env=environment_of(folder), check=True)
 
 
 def runs_of(folder: Path, shared: list[str]) -> pd.DataFrame:
@@ -75,12 +61,12 @@ def compare(given: argparse.Namespace, folder: Path) -> None:
     """Run the grid and the search in two projects."""
     shared = [f"--params={given.params}", f"--workers={given.workers}"]
     begun = time.perf_counter()
-    grid = runs_of(project(folder / "grid"), [*shared, f"--betas={given.grid}"])
+    grid = runs_of(copy_project(folder / "grid"), [*shared, f"--betas={given.grid}"])
     of_grid = time.perf_counter() - begun
     betas = [float(one) for one in given.grid.split(",")]
     span = f"--beta={min(betas)}:{max(betas)}"
     wanted = [span, f"--trials={given.trials}", f"--within={given.within}", "--yes"]
-    kedro(project(folder / "search"), "search", *wanted, *shared)
+    kedro(copy_project(folder / "search"), "search", *wanted, *shared)
     of_search = time.perf_counter() - begun - of_grid
     (table,) = (folder / "search/data/08_reporting/searches").glob("*/trials.csv")
     trials = pd.read_csv(table)

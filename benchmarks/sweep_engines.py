@@ -11,8 +11,6 @@ metrics are equal bit for bit. Exits with 1 if they are not. A quarter of an hou
 
 import argparse
 import json
-import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,8 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+from project_copy import copy_project, environment_of
 
-PROJECT = Path(__file__).resolve().parents[1]
 ENGINES = ("local", "ray")
 PARAMS = ",".join(
     [
@@ -43,19 +41,11 @@ class Project:
     """A copy of this project, and the sweep in it."""
 
     def __init__(self, folder: Path, engine: str) -> None:
-        self.folder, self.engine = folder, engine
-        for name in ("conf", "src"):
-            shutil.copytree(PROJECT / name, folder / name)
-        shutil.copy(PROJECT / "pyproject.toml", folder)
+        self.folder, self.engine = copy_project(folder), engine
 
     def start(self) -> subprocess.Popen[bytes]:
         """The sweep, in the background; what it prints is added to FOLDER/ENGINE/log."""
-        env = {
-            **os.environ,
-            "PYTHONPATH": str(self.folder / "src"),
-            "DO_NOT_TRACK": "1",
-            "OMP_NUM_THREADS": "1",
-        }
+        env = environment_of(self.folder, OMP_NUM_THREADS="1")
         command = [sys.executable, "-m", "kedro", *SWEEP, f"--engine={self.engine}"]
         log = (self.folder / "log").open("a")
         return subprocess.Popen(command, cwd=self.folder, env=env, stdout=log, stderr=log)

@@ -12,7 +12,6 @@ training has to be longer than a start. Needs two idle cores.
 """
 
 import argparse
-import os
 import shutil
 import statistics
 import subprocess
@@ -20,7 +19,8 @@ import sys
 import time
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[1]
+from project_copy import copy_project, environment_of
+
 IN_ONE = """
 import sys
 from pathlib import Path
@@ -38,12 +38,7 @@ for seed in range(seeds):
 
 def seconds_of(command: list[str], folder: Path) -> float:
     """Of a command in the project; its output goes to FOLDER/log."""
-    env = {
-        **os.environ,
-        "PYTHONPATH": str(folder / "src"),
-        "DO_NOT_TRACK": "1",
-        "OMP_NUM_THREADS": "1",
-    }
+    env = environment_of(folder, OMP_NUM_THREADS="1")
     with (folder / "log").open("a") as log:
         begun = time.perf_counter()
         subprocess.run(command, cwd=folder, env=env, stdout=log, stderr=log, check=True)
@@ -70,10 +65,7 @@ def main() -> None:
     parser.add_argument("--sampling-steps", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
-    folder = asked.folder.resolve()
-    for name in ("conf", "src"):
-        shutil.copytree(PROJECT / name, folder / name)
-    shutil.copy(PROJECT / "pyproject.toml", folder)
+    folder = copy_project(asked.folder.resolve())
     lengths = (asked.steps, asked.images, asked.sampling_steps)
     names = ("training.num_steps", "sampling.num_images", "sampling.num_steps")
     sweep = [
