@@ -135,6 +135,35 @@ def test_mps_is_refused():
         pass
 
 
+# --- signals --------------------------------------------------------------------------------------
+
+
+def wait_as_ray_does() -> None:
+    """It sets its own handler of Ctrl-C, and makes a KeyboardInterrupt of what others raise."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    except SystemExit:
+        raise KeyboardInterrupt from None
+
+
+def leave(number, frame):
+    raise SystemExit(128 + number)
+
+
+def test_signals_raise_what_they_do_without_ray():
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        with pytest.raises(SystemExit, match="143"), ray_launch._signals_as_ever():
+            wait_as_ray_does()
+        assert signal.getsignal(signal.SIGTERM) is leave
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with pytest.raises(KeyboardInterrupt), ray_launch._signals_as_ever():
+        raise SystemExit(0)  # Ray Train's answer to Ctrl-C
+
+
 # --- what is told ---------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from pu_diffusion_pipeline.diffusion.compute import PATIENCE
@@ -82,7 +83,7 @@ def _run(job: JobFolder, num_processes: int, needs: Needs) -> None:
 
     trainer = _trainer(job.folder.resolve(), num_processes, needs)
     try:
-        with _lines_shown(job.folder / LOG), _ctrl_c_as_ever():
+        with _lines_shown(job.folder / LOG), _signals_as_ever():
             trainer.fit()
     except (TrainingFailedError, RayError) as error:
         job.raise_mistake()
@@ -150,18 +151,34 @@ def _follow(path: Path, ended: threading.Event) -> None:
 
 
 @contextmanager
-def _ctrl_c_as_ever() -> Iterator[None]:
-    """Ray Train's handler ends the processes, then exits with 0; and it is never taken back."""
-    before = signal.getsignal(signal.SIGINT)
+def _signals_as_ever() -> Iterator[None]:
+    """Ctrl-C and SIGTERM raise what they do without Ray.
+
+    Ray Train's handler of Ctrl-C ends the processes, then exits with 0, and is never taken back;
+    while Ray waits, what a handler of SIGTERM raises becomes a KeyboardInterrupt.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    on_sigint, on_sigterm = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    terminated = threading.Event()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        terminated.set()
+        if callable(on_sigterm):
+            on_sigterm(number, frame)
+
+    if callable(on_sigterm):
+        signal.signal(signal.SIGTERM, note)
     try:
         yield
-    except SystemExit as error:
-        if error.code == 0:
-            raise KeyboardInterrupt from None
-        raise
+    except (KeyboardInterrupt, SystemExit):
+        if terminated.is_set():
+            note(signal.SIGTERM, None)
+        raise KeyboardInterrupt from None
     finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, on_sigint)
+        signal.signal(signal.SIGTERM, on_sigterm)
 
 
 def _explained(job: JobFolder, error: Exception) -> Exception:
