@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from diffusion.test_sampler import tiny_denoiser
+from pu_diffusion_pipeline.training import optimizers
 from pu_diffusion_pipeline.training.optimizers import (
     build_optimizer,
     load_optimizer,
@@ -86,3 +87,19 @@ def test_a_saved_state_goes_on_as_if_nothing_had_been(muon_learning_rate):
 
     interrupted, whole = trained(is_interrupted=True), trained(is_interrupted=False)
     assert all(torch.equal(interrupted[name], whole[name]) for name in whole)
+
+
+def test_where_there_is_no_bf16_muon_steps_almost_the_same_in_fp32(monkeypatch):
+    moved = {}
+    for precision in ("bf16", "fp32"):
+        monkeypatch.setattr(optimizers, "resolve_precision", lambda *_, found=precision: found)
+        denoiser = tiny_denoiser()
+        before = {name: one.detach().clone() for name, one in denoiser.named_parameters()}
+        stepped(denoiser, build_optimizer(denoiser, options(muon_learning_rate=0.02)))
+        after = denoiser.named_parameters()
+        moved[precision] = {name: one.detach() - before[name] for name, one in after}
+    for name, move in moved["fp32"].items():
+        rough = moved["bf16"][name]
+        assert torch.linalg.norm(move - rough) < 0.05 * torch.linalg.norm(move), name
+        by_muon = move.ndim >= 2 and not name.startswith(optimizers.ENDS)
+        assert torch.equal(move, rough) != by_muon, name

@@ -2,7 +2,8 @@
 
 Muon (Jordan 2024; Liu et al. 2025, arXiv 2502.16982) replaces the averaged gradient of a matrix by
 the nearest one whose singular values are all 1, so that every direction moves at the same speed. A
-convolution counts as one matrix, outputs by all the rest. It is pytorch_optimizer's.
+convolution counts as one matrix, outputs by all the rest. It is pytorch_optimizer's, which computes
+that matrix in bf16; hardware without bf16 would emulate it, many times slower than fp32.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from pu_diffusion_pipeline.diffusion.compute import resolve_precision
 from pu_diffusion_pipeline.training.options import TrainingOptions
 
 if TYPE_CHECKING:
     from diffusers import UNet2DModel
+    from pytorch_optimizer import Muon
+    from pytorch_optimizer.base.type import ParamGroup
 
 MOMENTUM = 0.95  # of Muon
 ENDS = ("conv_in", "conv_out", "time_embedding", "class_embedding")  # learn by AdamW
@@ -34,8 +38,6 @@ def build_optimizer(denoiser: UNet2DModel, options: TrainingOptions) -> torch.op
     if options.muon_learning_rate is None:
         weights = denoiser.parameters()
         return torch.optim.AdamW(weights, rate, betas, weight_decay=decay, fused=True)
-    from pytorch_optimizer import Muon
-
     named = list(denoiser.named_parameters())
     hidden = [weight for name, weight in named if _is_hidden(name, weight)]
     others = [weight for name, weight in named if not _is_hidden(name, weight)]
@@ -43,7 +45,8 @@ def build_optimizer(denoiser: UNet2DModel, options: TrainingOptions) -> torch.op
     muon = {"params": hidden, "use_muon": True, "lr": options.muon_learning_rate}
     muon["momentum"] = MOMENTUM
     # AdamW's group comes last: its learning rate is the one in the history.
-    return Muon([{**group, "weight_decay": decay} for group in (muon, adamw)])
+    kind = _muon_of(next(denoiser.parameters()).device.type)
+    return kind([{**group, "weight_decay": decay} for group in (muon, adamw)])
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, object]) -> None:
@@ -61,6 +64,26 @@ def num_moments(optimizer: torch.optim.Optimizer) -> int:
         for group in optimizer.param_groups
         for weight in group["params"]
     )
+
+
+def _muon_of(device: str) -> type[Muon]:
+    """Muon as it is where the hardware has bf16, elsewhere in fp32."""
+    from pytorch_optimizer import Muon
+    from pytorch_optimizer.optimizer.utils.matrix import zero_power_via_newton_schulz_5
+
+    if resolve_precision("auto", device) == "bf16":
+        return Muon
+
+    class Float32Muon(Muon):
+        @staticmethod
+        def _orthogonalize(group: ParamGroup, updates: list[torch.Tensor]) -> list[torch.Tensor]:
+            how = {"num_steps": group["ns_steps"], "weights": group["ns_coeffs"]}
+            matrices = (update.flatten(1) for update in updates)
+            return [
+                zero_power_via_newton_schulz_5(one, dtype=torch.float32, **how) for one in matrices
+            ]
+
+    return Float32Muon
 
 
 def _is_hidden(name: str, weight: torch.Tensor) -> bool:
