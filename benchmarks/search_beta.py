@@ -46,7 +46,7 @@ def runs_of(folder: Path, shared: list[str]) -> pd.DataFrame:
 def main() -> None:
     """Read the arguments, run both, compare."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--grid", default="0.02,0.05,0.08,0.11,0.14,0.17,0.2,0.23,0.26,0.3")
+    parser.add_argument("--grid", default="0.02,0.06,0.1,0.14,0.18,0.22,0.26,0.3")
     parser.add_argument("--trials", type=int, default=6)
     parser.add_argument("--within", type=float, default=1.1)
     parser.add_argument("--params", default=SHORT)

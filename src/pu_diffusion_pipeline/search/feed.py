@@ -56,9 +56,11 @@ class TrialFeed:
             if trial is None:
                 break
             self._save()
-            known = self._ended_twin(trial)
-            if trial.run.is_finished or known:
-                self._end(trial, known.state if known else "complete")
+            if trial.run.is_finished:
+                self._end(trial, "complete")
+                continue
+            if twin := self._ended_twin(trial):
+                self._end(trial, twin.state)
                 continue
             tasks = plan_of([trial.run]).tasks
             self._running.setdefault(tasks[-1].name, []).append(trial)

@@ -117,6 +117,7 @@ class Space:
     def __init__(self, search: Search, project: Path) -> None:
         _check(search, project)
         self.search = search
+        self._runs: dict[tuple[str, str], Run] = {}
         self._base = Configured(
             project, configuration(project, search.benchmark, nested(self._given({})))
         )
@@ -152,7 +153,11 @@ class Space:
 
     def _run(self, method: str, values: Values) -> Run:
         given = nested(self._given(values))
-        return open_run(self.search.benchmark, method, given, self._base.with_parameters(given))
+        key = (method, repr(given))
+        if key not in self._runs:
+            configured = self._base.with_parameters(given)
+            self._runs[key] = open_run(self.search.benchmark, method, given, configured)
+        return self._runs[key]
 
     def _given(self, values: Values) -> dict[str, object]:
         return {**flat(self.search.params), "seed": self.search.seed, **values}
