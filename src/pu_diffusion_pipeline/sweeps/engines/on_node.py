@@ -56,6 +56,7 @@ def run_process(
         return _wait(process, stop)
     finally:
         _signal_group(process, signal.SIGKILL)  # what it has started and left
+        process.wait()  # also after `ray.cancel`: it is gone, and no zombie
 
 
 def _wait(process: subprocess.Popen[bytes], stop: str) -> int:

@@ -97,12 +97,12 @@ class RayEngine:
         """See `Engine`. Tasks that wait for room are told when they get it, or by `kill`."""
         import ray
 
-        for ref, name in self._running.items():
-            if tasks is None or name in tasks:
-                with atomic_write(self._stop_of(name)) as temporary:
-                    temporary.write_text("SIGKILL" if kill else "SIGTERM", encoding="utf-8")
-                if kill:
-                    ray.cancel(ref)
+        told = [one for one in self._running.items() if tasks is None or one[1] in tasks]
+        for _, name in told:
+            with atomic_write(self._stop_of(name)) as temporary:
+                temporary.write_text("SIGKILL" if kill else "SIGTERM", encoding="utf-8")
+        for ref, _ in told if kill else ():
+            ray.cancel(ref)
 
     def close(self) -> None:
         """See `Engine`. A cluster of this machine alone ends; another one goes on."""
