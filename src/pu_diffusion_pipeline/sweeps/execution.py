@@ -37,7 +37,7 @@ class Feed(Protocol):
     """Makes tasks while others run; without one all tasks are known before the first begins."""
 
     def more(self) -> Sequence[Task]:
-        """Further tasks; asked when there is room. None: not before another one has ended."""
+        """Further tasks; asked when there is room. Empty: none before another one has ended."""
         ...
 
     def unwanted(self) -> Collection[str]:
