@@ -96,7 +96,7 @@ def test_a_lost_worker_is_reported_and_what_it_started_with_kedro_ends(engine, t
     found = []
     wait_for(lambda: found or found.extend(made.wait(0.2)))
     assert found == [("sleep/0", 1, "its worker or its node is gone", True)]
-    wait_for(lambda: not lives(pid_in(log)))
+    wait_for(lambda: not lives(pid_in(log)), 10)
 
 
 @pytest.mark.parametrize(("script", "kills"), [(SAY_PID, False), (STUBBORN, True)])
@@ -114,7 +114,7 @@ def test_stopped_tasks_end_also_those_that_are_not_begun(engine, tmp_path, scrip
         found |= ended(made, 4 - len(found))
     assert len(found) == 4
     assert 0 not in found.values()
-    wait_for(lambda: not any(lives(pid) for log in logs if (pid := pid_in(log))))
+    wait_for(lambda: not any(lives(pid) for log in logs if (pid := pid_in(log))), 10)
 
 
 def test_one_task_is_stopped_and_the_other_goes_on(engine, tmp_path):
@@ -213,4 +213,4 @@ def test_ctrl_c_leaves_nothing_behind(engine, tmp_path):
     execution = Execution(tasks(tmp_path, 2), made, {}, made._setup.log_of, lambda line: None)
     with pytest.raises(KeyboardInterrupt):
         execution.run()
-    wait_for(lambda: not lives(pid_in(log)))
+    wait_for(lambda: not lives(pid_in(log)), 10)
