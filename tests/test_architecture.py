@@ -19,7 +19,7 @@ LAYERS = [
     ("reproduction", "search", "exports", "own_images", "results"),
     ("sweeps",),
     ("command_line", "failures"),
-    ("settings", "hooks", "terminal", "tracking", "session", "pipeline_registry"),
+    ("settings", "hooks", "terminal", "tracking", "session", "pipeline_registry", "preloaded"),
     ("config_loader", "catalog_entries"),
     ("pipelines", "steps"),
     ("datasets",),
@@ -38,7 +38,7 @@ RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 ONLY_IN = {
     "kedro": (
         *("pipeline_registry", "settings", "hooks", "terminal", "session", "failures"),
-        *("tracking", "__main__"),
+        *("tracking", "preloaded", "__main__"),
         *("cli", "cli_exports", "cli_own_images", "cli_results", "cli_search", "cli_sweep"),
         *("config_loader", "pipelines", "steps", "datasets"),
     ),

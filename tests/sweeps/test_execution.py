@@ -29,8 +29,11 @@ from sweeps.fakes import (
 )
 
 
-@pytest.fixture
-def project(tmp_path):
+@pytest.fixture(params=["forked", "started"])
+def project(request, tmp_path, monkeypatch):
+    """One whose tasks are forks of the launcher, or processes that it starts anew."""
+    modules = ["json"] if request.param == "forked" else []
+    monkeypatch.setattr(local, "modules_to_share", lambda environment: modules)
     return make_project(tmp_path / "project")
 
 

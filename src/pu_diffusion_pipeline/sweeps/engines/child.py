@@ -10,7 +10,14 @@ import signal
 
 from pu_diffusion_pipeline.training.worker import end_with_parent
 
-if __name__ == "__main__":
-    # The engines start it as the leader of a group of processes.
+COMMAND = ("-m", "pu_diffusion_pipeline.sweeps.engines.child")  # of Python, before the arguments
+
+
+def main() -> None:
+    """Run `kedro` with the arguments of this process, the leader of a group of processes."""
     end_with_parent(lambda: os.killpg(os.getpid(), signal.SIGKILL))
     runpy.run_module("kedro", run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()

@@ -7,7 +7,6 @@ from typing import NamedTuple, Protocol
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.sweeps.plan import Task
 
-CHILD = ("-m", "pu_diffusion_pipeline.sweeps.engines.child")  # of Python: `kedro` of a task
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 

@@ -2,19 +2,18 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from pu_diffusion_pipeline.errors import InvalidInput
-from pu_diffusion_pipeline.sweeps.engines.interface import CHILD, THREADS, Ended, Setup
+from pu_diffusion_pipeline.sweeps.engines.interface import THREADS, Ended, Setup
+from pu_diffusion_pipeline.sweeps.engines.launcher import Launcher
+from pu_diffusion_pipeline.sweeps.engines.launching import Signal, Start
 from pu_diffusion_pipeline.sweeps.plan import Task
 
 GPUS = "CUDA_VISIBLE_DEVICES"
-POLL = 0.05  # seconds
 
 
 class Slot(NamedTuple):
@@ -29,15 +28,8 @@ class Slot(NamedTuple):
     environment: dict[str, str]
 
 
-class Worker(NamedTuple):
-    """A process that works."""
-
-    process: subprocess.Popen[bytes]
-    slot: Slot
-
-
 class LocalEngine:
-    """An `Engine` of subprocesses.
+    """An `Engine` of processes that a launcher begins.
 
     Each is the leader of a process group: Ctrl-C in the terminal reaches the sweep alone, and what
     a task has started ends with it. They end too when the sweep is killed.
@@ -46,7 +38,8 @@ class LocalEngine:
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
         self._free = slots(setup)
-        self._workers: dict[str, Worker] = {}
+        self._taken: dict[str, Slot] = {}
+        self._launcher: Launcher | None = None
         self.capacity = len(self._free)
 
     def prepare(self, tasks: Sequence[Task], *, dry_run: bool) -> list[str]:
@@ -55,68 +48,63 @@ class LocalEngine:
 
     def start(self, task: Task) -> None:
         """See `Engine`."""
-        slot = self._free.pop(0)
         log = self._setup.log_of(task.name)
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output, _on_cores(slot.cores):
+        with log.open("ab") as output:
             output.write(f"$ kedro {' '.join(task.arguments)}\n".encode())
-            output.flush()
-            process = subprocess.Popen(
-                [sys.executable, *CHILD, *task.arguments],
-                cwd=self._setup.project,
-                env={**os.environ, **slot.environment},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        self._workers[task.name] = Worker(process, slot)
+        if self._launcher is None:
+            self._launcher = self._begin_launcher()
+        slot = self._taken[task.name] = self._free.pop(0)
+        self._launcher.ask(Start(task.name, task.arguments, str(log), slot.cores, slot.environment))
+
+    def _begin_launcher(self) -> Launcher:
+        seen = self._free[0].environment
+        return Launcher(
+            modules_to_share(seen),
+            self._setup.project,
+            self._setup.logs / "launcher.log",
+            {name: seen[name] for name in THREADS if name in seen},
+        )
 
     def wait(self, seconds: float) -> list[Ended]:
         """See `Engine`."""
-        until = time.monotonic() + seconds
-        while not (ended := self._ended()) and time.monotonic() < until:
-            time.sleep(POLL)
-        return ended
-
-    def _ended(self) -> list[Ended]:
-        found = []
-        for name, (process, slot) in list(self._workers.items()):
-            code = process.poll()
-            if code is not None:
-                _signal_group(process, signal.SIGKILL)  # what it has started and left
-                del self._workers[name]
-                self._free.append(slot)
-                found.append(Ended(name, code))
+        if self._launcher is None:
+            time.sleep(seconds)
+            return []
+        try:
+            found = [Ended(name, code) for name, code in self._launcher.wait(seconds)]
+        except EOFError:
+            found = [self._lost(name) for name in self._taken]
+            self.close()
+        for ended in found:
+            self._free.append(self._taken.pop(ended.task))
         return found
+
+    def _lost(self, task: str) -> Ended:
+        how = f"the process that begins the tasks has ended, see {self._setup.logs}/launcher.log"
+        return Ended(task, -signal.SIGKILL, how)
 
     def stop(self, tasks: Collection[str] | None = None, *, kill: bool) -> None:
         """See `Engine`. A training that is told to end names its last resume state."""
-        for name, worker in self._workers.items():
-            if tasks is None or name in tasks:
-                _signal_group(worker.process, signal.SIGKILL if kill else signal.SIGTERM)
+        for name in self._taken:
+            if self._launcher and (tasks is None or name in tasks):
+                self._launcher.ask(Signal(name, signal.SIGKILL if kill else signal.SIGTERM))
 
     def close(self) -> None:
         """See `Engine`."""
+        if self._launcher:
+            self._launcher.close()
+            self._launcher = None
 
 
-def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
+def modules_to_share(environment: Mapping[str, str]) -> list[str]:
+    """What the launcher imports for all tasks; nothing where a fork must not go on with it.
 
-
-@contextmanager
-def _on_cores(cores: tuple[int, ...]) -> Iterator[None]:
-    """What is started in the block runs on these cores, from its first instruction on."""
-    if not cores:
-        yield
-        return
-    own = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cores)
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, own)
+    Args:
+        environment: what a task sees.
+    """
+    forks = sys.platform == "linux" and GPUS not in environment  # nor Apple's libraries, nor CUDA
+    return ["pu_diffusion_pipeline.preloaded"] if forks else []
 
 
 def slots(setup: Setup) -> list[Slot]:

@@ -14,8 +14,8 @@ from pu_diffusion_pipeline import __version__
 from pu_diffusion_pipeline.atomic_write import atomic_write
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.ray_connection import Needs, connect
-from pu_diffusion_pipeline.sweeps.engines import on_node
-from pu_diffusion_pipeline.sweeps.engines.interface import CHILD, THREADS, Ended, Setup
+from pu_diffusion_pipeline.sweeps.engines import child, on_node
+from pu_diffusion_pipeline.sweeps.engines.interface import THREADS, Ended, Setup
 from pu_diffusion_pipeline.sweeps.plan import Task
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ GIGABYTE = 1024**3
 
 def kedro_command(task: Task) -> list[str]:
     """What runs on the node."""
-    return ["python", *CHILD, *task.arguments]
+    return ["python", *child.COMMAND, *task.arguments]
 
 
 class RayEngine:
