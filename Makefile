@@ -11,9 +11,10 @@ COVERED := import sys; print('--cov' if sys.version_info >= (3, 12) else '')
 CACHES := .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis build
 
 AUDIT := build/audit
+TEXT := build/text
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test coverage test-slow test-browser bench lint audit docs format viz viz-static report screenshots clean clean-data
+.PHONY: help install demo test coverage test-slow test-text test-browser bench lint audit docs format viz viz-static report screenshots clean clean-data
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -46,6 +47,15 @@ coverage: $(TOOLS)  ## the tests with the coverage of src/ (slower on Python 3.1
 
 test-slow: $(TOOLS)  ## the tests that take longer
 	$(BIN)/python -m pytest -m slow
+
+# Where the extra is installed, every program that uses diffusers starts two seconds later.
+test-text: $(TOOLS)  ## the text-to-image example, its extra in an environment of its own
+	$(PYTHON) -m venv $(TEXT)
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> "$$($(TEXT)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/base.pth"
+	$(TEXT)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[text]'
+	$(TEXT)/bin/python -m pytest tests/test_text_to_image.py
 
 test-browser: $(TOOLS)  ## the pages in a real browser (needs Chromium: apt install chromium)
 	$(BIN)/python -m pytest tests/browser

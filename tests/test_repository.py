@@ -79,7 +79,9 @@ def test_no_extra_is_empty():
 
 
 def test_the_development_extra_holds_the_others():
+    """Not `text`: where it is installed, every program that uses diffusers imports it as well."""
     extras = project()["optional-dependencies"]
+    assert set(extras.pop("text")).isdisjoint(extras["dev"])
     assert all(set(needed) <= set(extras["dev"]) for needed in extras.values())
 
 

@@ -20,8 +20,8 @@ from PIL import Image
 import pu_diffusion_pipeline as pu
 from conftest import REPO
 
-pytest.importorskip("peft", reason="the extra text is not installed")
-transformers = pytest.importorskip("transformers", reason="the extra text is not installed")
+pytest.importorskip("peft", reason="needs the extra text: make test-text")
+transformers = pytest.importorskip("transformers", reason="needs the extra text: make test-text")
 EXAMPLE = str(REPO / "examples/text_to_image.py")
 BLUE, YELLOW = (20, 20, 200), (230, 230, 20)
 
