@@ -208,7 +208,8 @@ def build(folder: Path) -> int:
     (source / "docs/parameters.md").write_text(parameters_page())
     (source / "docs/api.md").write_text(library_page())
     (source / "docs/extending.md").write_text(extending_page())
-    return sphinx_build(["-q", "-j", "auto", "-W", "--keep-going", "-b", "html", str(source), str(folder)])
+    options = ["-q", "-j", "auto", "-W", "--keep-going", "-b", "html"]
+    return sphinx_build([*options, str(source), str(folder)])
 
 
 if __name__ == "__main__":
