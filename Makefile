@@ -77,8 +77,8 @@ audit:  ## ask PyPI which pinned versions have known vulnerabilities (needs the 
 	$(AUDIT)/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 docs: $(TOOLS)  ## the documentation as a site in build/site; its links and claims are checked
-	$(BIN)/python -m pytest tests/test_repository.py
-	$(BIN)/python docs/site/build.py
+	$(BIN)/python -m pytest tests/test_repository.py & tested=$$!; \
+		$(BIN)/python docs/site/build.py && wait $$tested
 
 format: $(TOOLS)  ## apply the style
 	$(BIN)/ruff check --fix .

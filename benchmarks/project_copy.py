@@ -9,8 +9,8 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 def copy_project(folder: Path) -> Path:
     """Configuration and code, without data; a copy that is there already is kept as it is."""
-    if not folder.exists():
-        folder.mkdir(parents=True)
+    if not (folder / "pyproject.toml").exists():
+        folder.mkdir(parents=True, exist_ok=True)
         for name in ("conf", "src"):
             shutil.copytree(PROJECT / name, folder / name)
         shutil.copy(PROJECT / "pyproject.toml", folder)

@@ -37,6 +37,9 @@ if what == "die":
     os.kill(os.getpid(), signal.SIGKILL)
 if what == "die_once" and once(f"{output}.marker"):
     os.kill(os.getpid(), signal.SIGKILL)
+if what == "end_parent_once" and once(f"{output}.marker"):
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(60)
 if what == "sleep":
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     with open("begun", "a") as file:

@@ -87,6 +87,16 @@ def test_a_task_that_is_killed_twice_has_failed(project):
     assert "failed: run (killed by signal 9: out of memory?)" in (project / "said").read_text()
 
 
+def test_tasks_begin_once_more_where_the_process_that_begins_them_is_killed(project):
+    said = run_sweep(project, [task(project, "run", "end_parent_once"), task(project, "later")])
+    assert begun(project) == ["run", "run", "later"]
+    assert any(line.startswith("the process that begins the tasks has ended") for line in said)
+    until = time.monotonic() + 10
+    while any(lives(pid) for pid in processes(project)):
+        assert time.monotonic() < until, "the first one goes on"
+        time.sleep(0.05)
+
+
 def test_one_ctrl_c_stops_the_workers_and_what_they_started(project):
     tasks = [task(project, "first"), task(project, "long", "sleep"), task(project, "later")]
     sweep = InBackground(project, tasks)
@@ -195,6 +205,15 @@ def test_workers_have_their_own_cores_and_as_many_threads(project, monkeypatch):
         seen = told(project, name)
         assert (seen["OMP_NUM_THREADS"], seen["MKL_NUM_THREADS"]) == ("1", "1")
         assert seen["cores"] == [0]
+
+
+@pytest.mark.parametrize(
+    ("platform", "sees", "is_shared"),
+    [("linux", {}, True), ("darwin", {}, False), ("linux", {local.GPUS: "0"}, False)],
+)
+def test_tasks_share_imports_where_a_fork_is_safe(monkeypatch, platform, sees, is_shared):
+    monkeypatch.setattr(local.sys, "platform", platform)
+    assert bool(local.modules_to_share(sees)) is is_shared
 
 
 @pytest.mark.parametrize(
