@@ -11,11 +11,13 @@ metrics are equal bit for bit. Exits with 1 if they are not. A quarter of an hou
 
 import argparse
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -65,14 +67,12 @@ class Project:
 
     def training_worker(self) -> psutil.Process | None:
         """A process whose end ends a training: of Ray the worker that waits for it."""
-        for process in psutil.process_iter(["cmdline"]):
-            words = " ".join(process.info["cmdline"] or [])
-            try:
-                is_ours = process.cwd() == str(self.folder)
-                if is_ours and "engines.child" in words and "train_" in words:
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, OSError):
+                log = Path(f"/proc/{process.pid}/fd/1").readlink()  # named after its task
+                is_ours = log.is_relative_to(self.folder) and os.getpgid(process.pid) == process.pid
+                if is_ours and "train_denoiser" in log.name:
                     return process.parent() if self.engine == "ray" else process
-            except psutil.Error:
-                continue
         return None
 
 
