@@ -41,7 +41,7 @@ def test_the_tour_runs_on_a_finished_run(finished_run, tmp_path, monkeypatch):
 
 def test_the_toy_mixture_runs_and_moves(tmp_path):
     """With less training and fewer frames than a reader gets."""
-    less = {"num_steps=1500": "num_steps=20", "[40::3]": "[40::20]"}
+    less = {"num_steps=1000": "num_steps=20", "[40::3]": "[40::20]"}
     assert num_pictures(REPO / "notebooks/02_pu_risk.ipynb", tmp_path, less) == 2
 
 

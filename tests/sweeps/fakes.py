@@ -11,6 +11,7 @@ from unittest.mock import patch
 from pu_diffusion_pipeline.sweeps import command
 from pu_diffusion_pipeline.sweeps.arguments import Request
 from pu_diffusion_pipeline.sweeps.command import How, Talk
+from pu_diffusion_pipeline.sweeps.engines import local
 from pu_diffusion_pipeline.sweeps.plan import Plan, Task
 from pu_diffusion_pipeline.sweeps.runs import Saved
 
@@ -60,8 +61,15 @@ pathlib.Path(f"{output}.claim").write_text(json.dumps(claim))
 """
 
 
-def make_project(folder: Path) -> Path:
-    """A folder in which `python -m kedro` is the script above."""
+def make_project(folder: Path, monkeypatch, modules: tuple[str, ...] = ("json",)) -> Path:
+    """A folder in which `python -m kedro` is the script above.
+
+    Args:
+        folder: to make.
+        monkeypatch: of the test.
+        modules: that its tasks share, as forks; none: each is started anew.
+    """
+    monkeypatch.setattr(local, "modules_to_share", lambda environment: list(modules))
     folder.mkdir(exist_ok=True)
     (folder / "kedro.py").write_text(KEDRO)
     return folder

@@ -32,9 +32,8 @@ from sweeps.fakes import (
 @pytest.fixture(params=["forked", "started"])
 def project(request, tmp_path, monkeypatch):
     """One whose tasks are forks of the launcher, or processes that it starts anew."""
-    modules = ["json"] if request.param == "forked" else []
-    monkeypatch.setattr(local, "modules_to_share", lambda environment: modules)
-    return make_project(tmp_path / "project")
+    modules = ("json",) if request.param == "forked" else ()
+    return make_project(tmp_path / "project", monkeypatch, modules)
 
 
 def test_tasks_run_after_those_they_need(project):

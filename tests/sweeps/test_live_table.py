@@ -47,7 +47,7 @@ def screen(monkeypatch):
     def watch(folder, is_terminal: bool) -> tuple[list[str], str]:
         console = Console(file=io.StringIO(), force_terminal=is_terminal, width=80)
         monkeypatch.setattr(rich, "get_console", lambda: console)
-        project = make_project(folder)
+        project = make_project(folder, monkeypatch)
         return run_sweep(project, [task(project, "one"), task(project, "two")]), (
             console.file.getvalue()
         )
