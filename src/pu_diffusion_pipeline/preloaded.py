@@ -12,7 +12,8 @@ from pathlib import Path
 from kedro.framework.cli.cli import KedroCLI
 from kedro.framework.project import pipelines
 
-from pu_diffusion_pipeline.training.code_identity import code_digests
+from pu_diffusion_pipeline.experiment.software import software
+from pu_diffusion_pipeline.training.code_identity import running_code
 
 # What our modules import when they need it, and some that libraries do.
 MODULES = (
@@ -35,6 +36,8 @@ for module in pkgutil.walk_packages([str(Path(__file__).parent)], f"{__package__
         import_module(module.name)
 for name in MODULES:
     import_module(name)
-code_digests()
+# What the forks record is the code that they have, whatever is edited meanwhile.
+software()
+running_code()
 gc.collect()
 gc.freeze()  # a fork shares what no collection of garbage touches

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from pu_diffusion_pipeline.training import code_identity
 from pu_diffusion_pipeline.training.code_identity import (
     PACKAGE,
     code_digests,
     differing_modules,
+    running_code,
 )
 
 
@@ -22,6 +24,12 @@ def package(tmp_path) -> Path:
 
 def changed(package: Path) -> list[str]:
     return differing_modules(code_digests(), code_digests(package))
+
+
+def test_a_process_names_the_code_that_it_imported_not_what_was_edited_since(monkeypatch):
+    imported = running_code()
+    monkeypatch.setattr(code_identity, "code_digests", lambda: {"edited": "since"})
+    assert running_code() == imported == code_digests()
 
 
 def test_code_that_training_does_not_run_through_does_not_count(package):

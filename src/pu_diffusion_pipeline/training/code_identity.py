@@ -24,6 +24,12 @@ def code_digests(package: Path = PACKAGE) -> dict[str, str]:
     }
 
 
+@cache  # the code that runs is the code that was imported
+def running_code() -> dict[str, str]:
+    """The digests of this process's code, taken at the first call; not to be changed."""
+    return code_digests()
+
+
 def differing_modules(made: dict[str, str], now: dict[str, str]) -> list[str]:
     """The modules whose code differs, or which only one side has."""
     return sorted(name for name in {*made, *now} if made.get(name) != now.get(name))

@@ -28,7 +28,7 @@ from pu_diffusion_pipeline.diffusion.processes import check_devices
 from pu_diffusion_pipeline.diffusion.weights_check import weights_digest
 from pu_diffusion_pipeline.errors import InvalidInput, ProcessFailed
 from pu_diffusion_pipeline.training.checkpoints import CheckpointStore, last_good_checkpoint
-from pu_diffusion_pipeline.training.code_identity import code_digests
+from pu_diffusion_pipeline.training.code_identity import running_code
 from pu_diffusion_pipeline.training.job_folder import Description, JobFolder
 from pu_diffusion_pipeline.training.judged_samples import JudgedSamples, WatchSetup
 from pu_diffusion_pipeline.training.launch import WORKER, is_first_process, launch
@@ -151,7 +151,7 @@ def run_job(
         ProcessFailed: one of several processes has ended early.
     """
     data_digest = sets.digest(job.model.unet)
-    checkpoints.claim(data_digest, code_digests())
+    checkpoints.claim(data_digest, running_code())
     folder = JobFolder(checkpoints.folder / "job")
     watch = _watch_from_here(watch, checkpoints)
     with _told_if_stopped(checkpoints):

@@ -15,7 +15,7 @@ from pu_diffusion_pipeline.metrics.fidelity import Features
 from pu_diffusion_pipeline.metrics.judge import Judge
 from pu_diffusion_pipeline.metrics.options import EvaluationOptions
 from pu_diffusion_pipeline.positive_unlabeled.labels import SETS
-from pu_diffusion_pipeline.training.code_identity import code_digests, differing_modules
+from pu_diffusion_pipeline.training.code_identity import differing_modules, running_code
 from pu_diffusion_pipeline.training.judged_samples import WatchSetup
 from pu_diffusion_pipeline.training.options import WatchOptions
 from pu_diffusion_pipeline.training.sets import TrainingSets
@@ -68,7 +68,7 @@ class JobFolder:
                 part.save_pretrained(self.folder / name)
         if watch is not None:
             self._save_watch(watch)
-        whole = {"job": description, "code_digests": code_digests()}
+        whole = {"job": description, "code_digests": running_code()}
         self._write("job.json", whole)
 
     def description(self) -> Description:
@@ -78,7 +78,7 @@ class JobFolder:
             InvalidInput: other code of this package has prepared it.
         """
         whole = json.loads((self.folder / "job.json").read_text())
-        if differing := differing_modules(whole["code_digests"], code_digests()):
+        if differing := differing_modules(whole["code_digests"], running_code()):
             raise InvalidInput(
                 f"{self.folder} was prepared by other code of this package "
                 f"({', '.join(differing)}); delete it and prepare it anew"
