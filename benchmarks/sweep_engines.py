@@ -36,6 +36,7 @@ SWEEP = [
 ]
 RUNS = 27
 KILLED_AFTER, STOPPED_AFTER = 4, 12  # finished runs
+TRAINS = ("train_denoiser", "pu_weighted")  # in names of tasks
 PASSING = ("seconds", "git_revision")  # of a record: how long it took, which checkout made it
 
 
@@ -71,7 +72,7 @@ class Project:
             with suppress(psutil.Error, OSError):
                 log = Path(f"/proc/{process.pid}/fd/1").readlink()  # named after its task
                 is_ours = log.is_relative_to(self.folder) and os.getpgid(process.pid) == process.pid
-                if is_ours and "train_denoiser" in log.name:
+                if is_ours and any(words in log.name for words in TRAINS):
                     return process.parent() if self.engine == "ray" else process
         return None
 
