@@ -29,7 +29,6 @@ class Launcher:
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", launching.__name__, *modules],
-                bufsize=0,
                 cwd=project,
                 env={**os.environ, **environment},
                 stdin=subprocess.PIPE,
@@ -44,6 +43,7 @@ class Launcher:
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps(request._asdict()).encode() + b"\n")
+            self._process.stdin.flush()
 
     def wait(self, seconds: float) -> list[tuple[str, int]]:
         """The tasks that have ended and their exit codes; waits for one, but no longer than this.
