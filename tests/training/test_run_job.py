@@ -213,8 +213,8 @@ def test_pretraining_is_a_job_like_any_other(tmp_path):
 def test_a_job_that_other_code_has_prepared_is_refused_naming_the_module(tmp_path, monkeypatch):
     folder = JobFolder(tmp_path / "job")
     saved(folder, job())
-    now = job_folder.code_digests()
-    monkeypatch.setattr(job_folder, "code_digests", lambda: {**now, "training/loop.py": "other"})
+    now = job_folder.running_code()
+    monkeypatch.setattr(job_folder, "running_code", lambda: {**now, "training/loop.py": "other"})
     with pytest.raises(InvalidInput, match=r"prepared by other code .*\(training/loop.py\)"):
         folder.description()
 
