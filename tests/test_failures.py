@@ -3,6 +3,7 @@
 import errno
 import importlib
 import os
+from pathlib import Path
 
 import click
 import pytest
@@ -144,6 +145,22 @@ def test_a_disk_that_takes_no_details_does_not_hide_what_went_wrong():
     message = told(wrapped(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/data/x")))
     assert "/data/x: No space left on device" in message
     assert "could be written (Is a directory)" in message
+
+
+def test_details_of_two_runs_that_fail_at_once_are_both_kept():
+    DETAILS.write_text("of another run, which began before this one failed")
+    message = told(RuntimeError("surprise"))
+    own = Path(f"error-{os.getpid()}.log")
+    assert f"report it with its details: {own}" in message
+    assert "surprise" in own.read_text()
+    assert "another" in DETAILS.read_text()
+
+
+def test_details_of_an_earlier_run_make_room_for_those_of_this_one():
+    DETAILS.write_text("of a run that ended long ago")
+    os.utime(DETAILS, (0, 0))
+    assert f"report it with its details: {DETAILS}" in told(RuntimeError("surprise"))
+    assert "surprise" in DETAILS.read_text()
 
 
 @pytest.mark.parametrize("error", [click.Abort(), click.UsageError("no"), KeyboardInterrupt()])

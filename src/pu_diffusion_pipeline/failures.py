@@ -4,6 +4,7 @@ The traceback goes to a file that the message names. What this package did not f
 bug of its own, so that nobody looks for the mistake in their data.
 """
 
+import os
 import re
 import traceback
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
+import psutil
 
 from pu_diffusion_pipeline.errors import InvalidInput, ProcessFailed, TrainingDiverged
 
@@ -59,12 +61,15 @@ def _message(error: Exception) -> str:
 
 def _keep_details(error: Exception) -> str:
     """Where the traceback is; a full or read-only disk must not hide what went wrong first."""
+    path = DETAILS
     try:
+        if path.is_file() and path.stat().st_mtime > psutil.Process().create_time():
+            path = Path(f"error-{os.getpid()}.log")  # that of another run, which failed just now
         text = "".join(traceback.format_exception(error))
-        DETAILS.write_text(text, encoding="utf-8", errors="backslashreplace")
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as refusal:
-        return f"no file {DETAILS} could be written ({refusal.strerror})"
-    return str(DETAILS)
+        return f"no file {path} could be written ({refusal.strerror})"
+    return str(path)
 
 
 def _message_with_details(error: Exception, details: str) -> str:
