@@ -1,9 +1,9 @@
 """Which scheduler of diffusers draws best from an exported folder, without our sampler.
 
-python benchmarks/exported_schedulers.py [--images 500]
+python benchmarks/exported_schedulers.py [--images 500] [--only TEXT]
 
 Needs `kedro run` of the embedded digits first: it reads the PU model, the judge and the test
-images. About 20 minutes on one core.
+images. About 20 minutes on one core; `--only` runs the rows whose name holds the text.
 """
 
 import argparse
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).resolve().parents[1]
 BATCH = 250
 TRAILING = {"timestep_spacing": "trailing"}
+OWN = "the project's sampler"
 
 
 def pipelines(model: "DiffusionPipeline") -> Iterator[tuple[str, "DiffusionPipeline", dict]]:
@@ -83,7 +84,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--images", type=int, default=500)
-    count = parser.parse_args().images
+    parser.add_argument("--only", default="")
+    given = parser.parse_args()
+    count, wanted = given.images, given.only
     bootstrap_project(PROJECT)
     with KedroSession.create(PROJECT) as session:
         catalog = session.load_context().catalog
@@ -96,11 +99,13 @@ def main() -> None:
         rate = judged_normal(judge, predicted_classes(judge, images, BATCH)).mean()
         print(f"| {name}, {steps} | {frechet_distance(features, reference):.1f} | {rate:.3f} |")
 
-    for name, pipeline, given in pipelines(model):
-        report(name, given["num_inference_steps"], drawn(pipeline, count, given))
-    sampling = parameters.sampling.model_copy(update={"num_images": count})
-    own = sample_images(model.unet, model.scheduler, sampling, seed=0, compute=Compute("cpu"))
-    report("the project's sampler", sampling.num_steps, own)
+    for name, pipeline, how in pipelines(model):
+        if wanted in name:
+            report(name, how["num_inference_steps"], drawn(pipeline, count, how))
+    if wanted in OWN:
+        sampling = parameters.sampling.model_copy(update={"num_images": count})
+        own = sample_images(model.unet, model.scheduler, sampling, seed=0, compute=Compute("cpu"))
+        report(OWN, sampling.num_steps, own)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ the Frechet distance and the recall.
 
 import argparse
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from math import log
 
 import numpy as np
@@ -112,8 +113,12 @@ class Tracked(nn.Module):
         return ((off[0] - off[1]) / (2 * variance)).flatten(1).sum(1)
 
 
+class Reached(Exception):
+    """The training has come to the step that was wanted."""
+
+
 class Earlier:
-    """Keeps the averaged weights of one step; an `observers.Watcher`."""
+    """Keeps the averaged weights of one step and ends the training; an `observers.Watcher`."""
 
     def __init__(self, step: int) -> None:
         self.every = step
@@ -126,6 +131,7 @@ class Earlier:
         """See `observers.Watcher`."""
         if step == self.every:
             self.weights = {name: one.clone() for name, one in denoiser.state_dict().items()}
+            raise Reached
 
     def weights_to_return(self) -> dict[str, Tensor] | None:
         """See `observers.Watcher`."""
@@ -167,7 +173,8 @@ class Models:
     def earlier(self) -> UNet2DModel:
         """The PU model after a quarter of its steps."""
         kept = Earlier(self.parameters.training.num_steps // 4)
-        self.trained(self.sets, self.start(), "pu", watcher=kept)
+        with suppress(Reached):
+            self.trained(self.sets, self.start(), "pu", watcher=kept)
         unet = self.start().unet
         unet.load_state_dict(kept.weights)
         return unet.eval()
