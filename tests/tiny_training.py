@@ -1,5 +1,7 @@
 """A training that takes a fraction of a second, in one process and in several."""
 
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -42,10 +44,7 @@ OPTIONS = {
 
 def parameters(**training) -> Parameters:
     """The test benchmark's parameters: a tiny U-Net on 16 x 16 pixels, with options of our own."""
-    merged = OmegaConf.merge(
-        *(OmegaConf.load(CONF / name / "parameters.yml") for name in ("base", "test"))
-    )
-    raw = OmegaConf.to_container(merged)
+    raw = deepcopy(_of_the_test_benchmark())
     raw["training"] |= {**OPTIONS, **training}
     raw["noise"] = {
         "num_train_timesteps": 50,
@@ -61,6 +60,12 @@ def parameters(**training) -> Parameters:
         "norm_num_groups": 8,
     }
     return load_parameters(raw)
+
+
+@cache
+def _of_the_test_benchmark() -> dict:
+    files = (CONF / name / "parameters.yml" for name in ("base", "test"))
+    return OmegaConf.to_container(OmegaConf.merge(*map(OmegaConf.load, files)))
 
 
 TRAINED = [name for name, method in METHODS.items() if method.trains]

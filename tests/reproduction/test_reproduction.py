@@ -9,6 +9,7 @@ import pytest
 from conftest import REPO
 from pu_diffusion_pipeline.diffusion.methods import FRONTIER
 from pu_diffusion_pipeline.errors import InvalidInput, ProcessFailed
+from pu_diffusion_pipeline.pipeline_registry import register_pipelines
 from pu_diffusion_pipeline.reproduction import command
 from pu_diffusion_pipeline.reproduction.arguments import (
     TARGETS,
@@ -20,7 +21,7 @@ from pu_diffusion_pipeline.reproduction.arguments import (
 from pu_diffusion_pipeline.sweeps import command as sweeps
 from pu_diffusion_pipeline.sweeps.command import How, Talk
 from pu_diffusion_pipeline.sweeps.engines.interface import Ended
-from pu_diffusion_pipeline.sweeps.plan import make_plan
+from pu_diffusion_pipeline.sweeps.plan import make_plan, missing_steps
 from sweeps.fakes import finish
 
 CONF = REPO / "conf"
@@ -85,6 +86,20 @@ def test_figure_4_needs_every_beta(tmp_path):
         ("unsupervised", None), ("pu", 0.0), ("pu", 0.1)
     ]  # fmt: skip
     assert runs[1].command()[-1] == "--params=training.num_steps:3,seed:0,beta:0.0"
+
+
+@pytest.mark.parametrize(("target", "benchmark"), [
+    ("figure1", "test"), ("figure2", "finetune"), ("figure4", "test"), ("frontier", "test")
+])  # fmt: skip
+def test_what_a_figure_reads_is_made_before_it_is_drawn(target, benchmark, tmp_path):
+    registered = register_pipelines()
+    pipeline, _ = command.DRAWN_BY[target]
+    first = registered["prior_estimation"].all_outputs() if pipeline in command.SHOW_PRIOR else {}
+    runs = runs_of(target, project(tmp_path), benchmark, betas=(0.1,) if "4" in target else ())
+    made = {one.path for run in runs for step in missing_steps(run) for one in step.makes}
+    made |= {saved.path for name in first if (saved := runs[0].configured.saved(name))}
+    read = {name: runs[0].configured.saved(name) for name in registered[pipeline].inputs()}
+    assert {name for name, one in read.items() if one and one.path not in made} == set()
 
 
 def test_the_frontier_needs_every_method(tmp_path):

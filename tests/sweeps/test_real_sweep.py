@@ -57,3 +57,6 @@ def test_a_sweep_measures_the_same_as_plain_runs(tmp_path):
     assert metrics_of(swept) == expected
     (saved,) = (swept / "data/08_reporting/sweeps").glob("*/sweep.yml")
     assert "4 of 4 runs are finished" in kedro(swept, "sweep", str(saved), "--yes")
+    drawn = ["--rows=test", "--seeds=0", "--betas=0.1,0.2", f"--params={PARAMS}", "--yes"]
+    assert "2 of 3 runs are finished" in kedro(swept, "reproduce", "figure4", *drawn)
+    assert (swept / "data/08_reporting/paper/figure4_test.png").exists()
