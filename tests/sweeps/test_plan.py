@@ -43,6 +43,8 @@ def check_laws(plan) -> None:
     assert len(set(made)) == len(made)
     names = [task.name for task in plan.tasks]
     assert len(set(names)) == len(names)
+    of_runs = {task.name for task in plan.tasks if task.run}
+    assert not any(task.needs & of_runs for task in plan.tasks), "no run waits for another run"
     makers = {}
     for number, task in enumerate(plan.tasks):
         assert all(names.index(one) < number for one in task.needs)
@@ -97,6 +99,15 @@ def test_all_methods_share_the_models_that_they_draw_from(project):
     needed = " ".join(waits_for(plan, by_method["pu_guided"]))
     assert "pu.training" in needed
     assert "unsupervised.training" in needed
+
+
+def test_seeds_of_one_method_work_at_once(project):
+    """Every seed's split writes the table of test images: only the splits wait for each other."""
+    plan = plan_of(project, methods=("unsupervised",), seeds=(0, 1, 2))
+    check_laws(plan)
+    splits = [task for task in plan.tasks if "data_engineering.split_source" in nodes_of(task)]
+    assert len(splits) == 3
+    assert not any(task.run for task in splits)
 
 
 def test_no_training_waits_for_the_judge_and_the_judge_for_no_training(project):

@@ -46,6 +46,7 @@ STAGES = {
     "comparable": METRICS,  # what the runs of one table share
     "frontier": (*METRICS, "cleaning", "guiding", "filtering", "sensitivity", "class_prior"),
 }
+NOTHING_GIVEN = "default"  # the folder of what depends on no override
 LONGEST_TAG = 120  # characters; file systems allow 255 for a name
 
 
@@ -134,7 +135,7 @@ def run_folder(
         for name in sorted({*asked, *usual} - {"beta", "seed", "benchmark"})
         if here.get(name) != there.get(name)
     ]
-    tag = "-".join([*parts, *overrides]) or "default"
+    tag = "-".join([*parts, *overrides]) or NOTHING_GIVEN
     if len(tag) > LONGEST_TAG or not tag.isascii():
         tag = "-".join([*parts, "overrides_" + hashlib.sha256(tag.encode()).hexdigest()[:12]])
     return tag

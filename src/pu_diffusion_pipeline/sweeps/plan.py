@@ -5,12 +5,14 @@ sample one training. A node that one run alone needs is made by that run's own p
 are made once, in tasks of their own, before the runs begin (docs/decisions/0011).
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from pu_diffusion_pipeline.experiment.commands import kedro_run
+from pu_diffusion_pipeline.experiment.identity import NOTHING_GIVEN
 from pu_diffusion_pipeline.sweeps.arguments import Request
 from pu_diffusion_pipeline.sweeps.runs import METHODS_PIPELINE, Run, Saved, runs_of
 
@@ -128,7 +130,11 @@ def _tasks(runs: Sequence[Run]) -> list[Task]:
             steps.setdefault(key, step)
             users.setdefault(key, []).append(run)
     order = list(steps.values())
-    is_single = {step: len(users[key]) == 1 for key, step in steps.items()}
+    writers = Counter(saved.path for step in order for saved in step.makes)
+    is_single = {
+        step: len(users[key]) == 1 and all(writers[saved.path] == 1 for saved in key)
+        for key, step in steps.items()
+    }
     gathered: dict[Key, list[Step]] = {}
     for step, task in _keys(order, is_single).items():
         gathered.setdefault(task, []).append(step)
@@ -137,6 +143,9 @@ def _tasks(runs: Sequence[Run]) -> list[Task]:
 
 def _keys(order: Sequence[Step], is_single: Mapping[Step, bool]) -> dict[Step, Key]:
     """Each step's task: its run's own if nobody else needs it, else by what it is made for.
+
+    `is_single` says of a step whether it is of one run and nobody else writes its files. Who writes
+    what another writes waits for it, and a run must not wait for another run.
 
     What it is made for are the pipelines of runs that read it, through other shared steps or
     directly. So the judge waits for no training, and no training for the judge.
@@ -213,8 +222,9 @@ def _in_order(gathered: Mapping[Key, Sequence[Step]]) -> list[tuple[Key, Sequenc
 def _name(run: Run, steps: Sequence[Step], *, is_shared: bool) -> str:
     what = steps[-1].node if is_shared else run.method
     made = steps[-1].makes if is_shared else (run.metrics,)
-    folder = max((saved.claim.parent.name for saved in made), key=len)
-    return f"{run.benchmark}/{what}-{folder}"
+    folders = (saved.claim.parent.name for saved in made)
+    most_said = max(folders, key=lambda name: (name != NOTHING_GIVEN, len(name)))
+    return f"{run.benchmark}/{what}-{most_said}"
 
 
 def _task(
