@@ -1,8 +1,9 @@
 """The tasks of a sweep: which processes make what, and which of them wait for which.
 
 The runs of a sweep share nodes: two methods of one seed the split, two seeds the judge, two ways to
-sample one training. A node that one run alone needs is made by that run's own process. All others
-are made once, in tasks of their own, before the runs begin (docs/decisions/0011).
+sample one training. A node that one run alone needs, and that alone writes its files, works in that
+run's own process. All others work once, in tasks of their own, before the runs that need them
+(docs/decisions/0011).
 """
 
 from collections import Counter
@@ -144,8 +145,8 @@ def _tasks(runs: Sequence[Run]) -> list[Task]:
 def _keys(order: Sequence[Step], is_single: Mapping[Step, bool]) -> dict[Step, Key]:
     """Each step's task: its run's own if nobody else needs it, else by what it is made for.
 
-    `is_single` says of a step whether it is of one run and nobody else writes its files. Who writes
-    what another writes waits for it, and a run must not wait for another run.
+    `is_single`: whether a step is of one run and alone writes its files. Otherwise two tasks write
+    one file, and the second waits for the first; a run must not wait so for another run.
 
     What it is made for are the pipelines of runs that read it, through other shared steps or
     directly. So the judge waits for no training, and no training for the judge.
