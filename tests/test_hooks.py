@@ -14,6 +14,7 @@ from pu_diffusion_pipeline.diffusion.options import ComputeOptions
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.experiment.locks import hold
 from pu_diffusion_pipeline.experiment.requirements import refuse_missing_device
+from pu_diffusion_pipeline.terminal import _next_commands
 
 MODEL = "data/06_models/test"
 OUTPUT = "data/07_model_output/test"
@@ -194,6 +195,33 @@ def test_a_failed_run_holds_no_lock(finished_copy, run):
         run(finished_copy, "evaluate_pu")
     path.write_bytes(content)
     run(finished_copy, "evaluate_pu", folder_locks="leave")
+
+
+@pytest.mark.parametrize(("given", "conditional", "expected"), [
+    ({}, False, ["viz run", "run --pipeline=frontier", "export my-model"]),
+    ({}, True, ["viz run", "export my-model"]),
+    (
+        {"seed": 1},
+        False,
+        [
+            "viz run --params=seed=1",
+            "run --pipeline=frontier --params=seed:1",
+            "export --params=seed:1 my-model",
+        ],
+    ),
+    (
+        {"seed": 1, "guiding": {"timesteps": [0, 500]}},
+        False,
+        [
+            "viz run",
+            "run --pipeline=frontier '--params=seed:1,guiding.timesteps:[0,500]'",
+            "export '--params=seed:1,guiding.timesteps:[0,500]' my-model",
+        ],
+    ),
+])  # fmt: skip
+def test_what_to_type_next_is_about_the_same_run(given, conditional, expected):
+    found = _next_commands("local", given, is_conditional=conditional)
+    assert [command for command, _ in found] == [f"kedro {one}" for one in expected]
 
 
 def test_after_a_report_the_log_says_what_to_type_next(finished_copy, run, caplog):

@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pu_diffusion_pipeline.catalog_entries import Entries, expand_catalog
 from pu_diffusion_pipeline.diffusion.methods import METHODS
 from pu_diffusion_pipeline.errors import InvalidInput
-from pu_diffusion_pipeline.experiment.commands import flat, kedro_run
+from pu_diffusion_pipeline.experiment.commands import flat, kedro_run, typed
 from pu_diffusion_pipeline.experiment.configuration_files import first_line, read_mapping
 from pu_diffusion_pipeline.experiment.identity import made_with
 from pu_diffusion_pipeline.experiment.parameters import (
@@ -134,8 +134,7 @@ class ProjectConfigLoader(OmegaConfigLoader):
             name.removesuffix(".model"): entry["filepath"]
             for name, entry in self._expanded("<method>.model").items()
         }
-        command = " ".join(["kedro", *run])
-        return Origin(command=command, models=models, changed=changed)
+        return Origin(command=typed(run), models=models, changed=changed)
 
     def configured_parameters(self) -> Parameters:
         """The parameters as the configuration files give them."""

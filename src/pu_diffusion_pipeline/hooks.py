@@ -162,7 +162,8 @@ class Provenance:
         """Refuse an artifact that is not what was saved, and let nobody write meanwhile."""
         for name, claim, artifact in self._read_by(dataset_name):
             self._lock(dataset_name, claim.parent, is_shared=True)
-            refuse_changed(claim, artifact, _way_to(name))
+            whose = "same" if name == dataset_name else "that run's"
+            refuse_changed(claim, artifact, _way_to(name, whose))
 
     @hook_impl
     def after_dataset_loaded(self, dataset_name: str) -> None:
@@ -211,8 +212,13 @@ def path_of(catalog: DataCatalog, name: str) -> Path | None:
     return None if path is None else Path(path)
 
 
-def _way_to(name: str) -> str:
-    """The command that makes a data set: the smallest registered pipeline that has it as output."""
+def _way_to(name: str, whose: str = "same") -> str:
+    """The command that makes a data set: the smallest registered pipeline that has it as output.
+
+    Args:
+        name: of the data set.
+        whose: the options that belong to the command.
+    """
     from kedro.framework.project import pipelines
 
     pipelines.set_requested(None)
@@ -224,7 +230,7 @@ def _way_to(name: str) -> str:
     if not sizes:
         return "made by no pipeline of this project"
     smallest = min(sizes, key=sizes.__getitem__)
-    return f"made by kedro run --pipeline={smallest} (same --env and --params)"
+    return f"made by kedro run --pipeline={smallest} ({whose} --env and --params)"
 
 
 def _check_writable(path: Path) -> None:

@@ -1,6 +1,7 @@
 """What a run says in the terminal besides its tables: nodes, pages, what to type next."""
 
 import logging
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,12 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from pu_diffusion_pipeline.config_loader import LOADER_ARGS
+from pu_diffusion_pipeline.experiment.commands import DEFAULT_BENCHMARK, flat, kedro_run, typed
 from pu_diffusion_pipeline.hooks import path_of
 
 # Data sets that a person opens in a browser, and what they look at where a run has made none.
 PAGES = ("data_report", "review_page", "report", "relearning_page")
 RESULTS = ("metrics", "summary_markdown", "class_prior")
-
-NEXT = (
-    ("kedro viz run{env}", "the DAG, with what every node made"),
-    ("kedro run{env} --pipeline=frontier", "more ways to be safe, compared"),
-    ("kedro export{env} my-model", "the PU model as a diffusers folder"),
-)
 
 log = logging.getLogger(__name__)
 
@@ -55,9 +51,11 @@ class NamePages:
 
     @hook_impl
     def after_context_created(self, context: Any) -> None:
-        """Keep the benchmark, for the commands one would type next."""
-        env = context.env
-        self._env = f" --env={env}" if env and env != LOADER_ARGS["default_run_env"] else ""
+        """Keep the commands one would type next."""
+        loader = context.config_loader
+        is_conditional = loader.final_parameters().data.num_conditions is not None
+        given = loader.runtime_params or {}
+        self._next = list(_next_commands(context.env, given, is_conditional=is_conditional))
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -86,8 +84,26 @@ class NamePages:
         for path in [] if self._pages else self._results:
             log.info("Result: %s", _shown(path))
         if any(path.name == "report.html" for path in self._pages):
-            for command, what in NEXT:
-                log.info("Next: %s  (%s)", command.format(env=self._env), what)
+            for command, what in self._next:
+                log.info("Next: %s  (%s)", command, what)
+
+
+def _next_commands(
+    env: str | None, given: Mapping[str, object], *, is_conditional: bool
+) -> Iterator[tuple[str, str]]:
+    """What one would type after a report on a run with these overrides, and what for."""
+    benchmark = [f"--env={env}"] if env and env != LOADER_ARGS["default_run_env"] else []
+    params = kedro_run(DEFAULT_BENCHMARK, [], given)[1:]
+    pairs = [f"{name}={value}" for name, value in flat(given).items()]
+    is_plain = pairs and not any(
+        "," in one for one in pairs
+    )  # kedro-viz reads no lists, and no ":"
+    of_viz = [f"--params={','.join(pairs)}"] if is_plain else []
+    yield typed(["viz", "run", *benchmark, *of_viz]), "the DAG, with what every node made"
+    if not is_conditional:
+        more = ["run", *benchmark, "--pipeline=frontier", *params]
+        yield typed(more), "more ways to be safe, compared"
+    yield typed(["export", *benchmark, *params, "my-model"]), "the PU model as a diffusers folder"
 
 
 def _shown(path: Path) -> Path:

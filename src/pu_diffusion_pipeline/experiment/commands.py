@@ -1,6 +1,7 @@
 """The `kedro run` commands that make a run: one spelling for messages, reports and reproduction."""
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,11 @@ def kedro_run(
     return arguments
 
 
+def typed(arguments: Sequence[str]) -> str:
+    """A command of `kedro` as one types it."""
+    return shlex.join(["kedro", *arguments])
+
+
 def missing_commands(
     runs: "pd.DataFrame", comparable: Mapping[str, Mapping[str, object]]
 ) -> dict[tuple[str, int], str]:
@@ -61,7 +67,7 @@ def missing_commands(
         asked = comparable[method]
         given = {"seed": seed, **({"beta": asked["beta"]} if "beta" in asked else {})}
         arguments = kedro_run(str(asked["benchmark"]), pipelines_of(method), given)
-        commands[method, seed] = " ".join(["kedro", *arguments])
+        commands[method, seed] = typed(arguments)
     return commands
 
 
@@ -82,7 +88,10 @@ def missing_lines(
     named = [f"{method} with seed {_spans(given)}" for method, given in seeds.items()]
     (first, *others) = missing.values()
     command = _sweep(seeds, comparable) if others else first
-    return [f"Missing for a full table: {', '.join(named)}", f"Made by: {command}"]
+    return [
+        f"Missing for a full table: {', '.join(named)}",
+        f"Made by: {command} (same --params)",
+    ]
 
 
 def _sweep(
@@ -126,4 +135,4 @@ def flat(parameters: Mapping[str, object], prefix: str = "") -> dict[str, object
 
 def _spell(value: object) -> str:
     """As YAML reads it: null, true and lists are spelled as in JSON."""
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))

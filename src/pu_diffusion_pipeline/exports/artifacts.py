@@ -12,7 +12,7 @@ from pu_diffusion_pipeline.config_loader import ProjectConfigLoader, open_loader
 from pu_diffusion_pipeline.diffusion.pretrained import load_pretrained
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.experiment.claims import Claim, refuse_changed, refuse_others
-from pu_diffusion_pipeline.experiment.commands import kedro_run
+from pu_diffusion_pipeline.experiment.commands import kedro_run, typed
 from pu_diffusion_pipeline.experiment.identity import made_with
 from pu_diffusion_pipeline.experiment.locks import hold
 from pu_diffusion_pipeline.metrics.registry import Record
@@ -92,7 +92,7 @@ class Artifacts:
         """The command that makes what these stages make."""
         pipelines = [f"{stage}_{self._method}" for stage in stages]
         arguments = kedro_run(self.parameters.benchmark, pipelines, self._overrides or {})
-        return " ".join(["kedro", *arguments])
+        return typed(arguments)
 
     def load_model(self, folder: Path) -> "tuple[UNet2DModel, DDPMScheduler]":
         """Denoiser and noise scheduler of the model's folder."""

@@ -92,7 +92,7 @@ def _refuse_mixed_protocols(rows: list[dict[str, object]]) -> None:
                 "These runs cannot stand in one table, their evaluation differs:\n"
                 + "\n".join(lines)
                 + "\nEvaluate the older ones again: kedro run --pipeline=evaluate_<method> "
-                "with their seed and beta."
+                "with their --env and --params."
             )
 
 
@@ -208,7 +208,8 @@ def over_beta(runs: pd.DataFrame) -> pd.DataFrame:
     if len(points) < 2:
         raise InvalidInput(
             "a figure over beta needs runs of method pu with at least two values of beta, "
-            f"there are {len(points)}; make them with `kedro reproduce figure4`"
+            f"there are {len(points)}; make them with `kedro sweep --methods=unsupervised,pu "
+            "--betas=0.05,0.1,0.15` (same --env and --params)"
         )
     return pd.DataFrame(points).sort_values("beta").reset_index(drop=True)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pu_diffusion_pipeline.atomic_write import atomic_write
 from pu_diffusion_pipeline.errors import InvalidInput
-from pu_diffusion_pipeline.experiment.commands import kedro_run
+from pu_diffusion_pipeline.experiment.commands import kedro_run, typed
 from pu_diffusion_pipeline.reproduction.arguments import Request
 from pu_diffusion_pipeline.sweeps.command import How, Talk, sweep
 from pu_diffusion_pipeline.sweeps.runs import configuration
@@ -57,7 +57,7 @@ def execute(arguments: Sequence[str], project: Path) -> None:
     result = subprocess.run([sys.executable, "-m", "kedro", *arguments], cwd=project)
     if result.returncode:
         raise InvalidInput(
-            f"`kedro {' '.join(arguments)}` failed; its message is above. "
+            f"`{typed(arguments)}` failed; its message is above. "
             "The same reproduce command goes on from here."
         )
 

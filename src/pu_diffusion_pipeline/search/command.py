@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pu_diffusion_pipeline.atomic_write import atomic_write
 from pu_diffusion_pipeline.errors import InvalidInput, ProcessFailed
+from pu_diffusion_pipeline.experiment.commands import typed
 from pu_diffusion_pipeline.experiment.locks import hold
 from pu_diffusion_pipeline.reports.trials import trials_figure, trials_table
 from pu_diffusion_pipeline.search.feed import TrialFeed
@@ -127,4 +128,4 @@ def _report(space: Space, folder: Path, trials: Sequence[Trial], talk: Talk) -> 
     if best is None:
         talk.say(f"No trial has a Frechet distance of at most {limit:.2f}: see --within.")
     else:
-        talk.say(f"Best: {trials[best].spelled()}: kedro {' '.join(trials[best].run.command())}")
+        talk.say(f"Best: {trials[best].spelled()}: {typed(trials[best].run.command())}")

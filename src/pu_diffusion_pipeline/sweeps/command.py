@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from pu_diffusion_pipeline.atomic_write import atomic_write
 from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.experiment.commands import typed
 from pu_diffusion_pipeline.experiment.locks import Policy, hold
 from pu_diffusion_pipeline.options import require_one_of
 from pu_diffusion_pipeline.progress import spell_time
@@ -152,7 +153,7 @@ def show_plan(plan: Plan, say: Callable[[str], object], *, with_commands: bool) 
     if shared:
         say(f"Tasks that are made once, before the runs that need them: {len(shared)}")
     for task in plan.tasks:
-        what = f"kedro {' '.join(task.arguments)}" if with_commands else task.name
+        what = typed(task.arguments) if with_commands else task.name
         say(f"  {'missing' if task.run else 'shared'}: {what}")
 
 

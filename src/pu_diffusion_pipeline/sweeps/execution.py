@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from pu_diffusion_pipeline.errors import ProcessFailed
+from pu_diffusion_pipeline.experiment.commands import typed
 from pu_diffusion_pipeline.progress import spell_time
 from pu_diffusion_pipeline.sweeps.engines.interface import Ended, Engine
 from pu_diffusion_pipeline.sweeps.plan import Task
@@ -225,7 +226,7 @@ class Execution:
             log = self._log_of(name)
             self._say(f"\nfailed: {name} ({how}): {last_message(log)}")
             self._say(f"  log: {log}")
-            self._say(f"  again: kedro {' '.join(self._tasks[name].arguments)}")
+            self._say(f"  again: {typed(self._tasks[name].arguments)}")
         for name, task in self._waiting.items():
             missing = ", ".join(sorted(task.needs - self._done))
             self._say(f"not begun: {name} needs {missing}")

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.experiment.commands import typed
 from pu_diffusion_pipeline.sweeps.engines.interface import THREADS, Ended, Setup
 from pu_diffusion_pipeline.sweeps.engines.launcher import Launcher
 from pu_diffusion_pipeline.sweeps.engines.launching import Signal, Start
@@ -51,7 +52,7 @@ class LocalEngine:
         log = self._setup.log_of(task.name)
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
-            output.write(f"$ kedro {' '.join(task.arguments)}\n".encode())
+            output.write(f"$ {typed(task.arguments)}\n".encode())
         if self._launcher is None:
             self._launcher = self._begin_launcher()
         slot = self._taken[task.name] = self._free.pop(0)
