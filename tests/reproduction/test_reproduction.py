@@ -131,7 +131,7 @@ class Kedro:
         else:
             self.commands.append(" ".join(task.arguments))
             for saved in task.makes:
-                finish(saved)
+                finish(saved, task.run)
         self._ended.append(Ended(task.name, int(fails)))
 
     def wait(self, seconds) -> list[Ended]:

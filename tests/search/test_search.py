@@ -104,7 +104,7 @@ def look(run, rate: float) -> None:
 
 def measure(task, beta: float) -> None:
     for saved in task.makes:
-        finish(saved)
+        finish(saved, task.run)
     if task.run is not None:
         record = {"non_sensitive_rate": {"value": nsr_of(beta)},
                   "fidelity": {"frechet_distance": distance_of(beta)}}  # fmt: skip

@@ -13,7 +13,7 @@ from pu_diffusion_pipeline.sweeps.arguments import Request
 from pu_diffusion_pipeline.sweeps.command import How, Talk
 from pu_diffusion_pipeline.sweeps.engines import local
 from pu_diffusion_pipeline.sweeps.plan import Plan, Task
-from pu_diffusion_pipeline.sweeps.runs import Saved
+from pu_diffusion_pipeline.sweeps.runs import Run, Saved
 
 # `python -m kedro` finds it in the folder where it is started.
 KEDRO = """
@@ -81,13 +81,15 @@ def task(project: Path, name: str, what: str = "write", needs: tuple[str, ...] =
     return Task(name, (what, name), frozenset(needs), (makes,), ())
 
 
-def finish(saved: Saved) -> None:
-    """As if a run had saved it."""
+def finish(saved: Saved, run: Run | None = None) -> None:
+    """As if it had been saved, as the metrics of this run or as something else."""
     saved.path.parent.mkdir(parents=True, exist_ok=True)
     saved.path.touch()
     recorded = {"stage": "", "method": None, "made_with": {}, "digests": {}}
     if saved.claim.exists():
         recorded = json.loads(saved.claim.read_text())
+    if run and saved == run.metrics:
+        recorded |= {"method": run.claim.method, "made_with": run.claim.made_with}
     recorded["digests"][saved.path.name] = ""
     saved.claim.write_text(json.dumps(recorded))
 

@@ -154,7 +154,7 @@ def test_what_is_finished_is_left_out(tmp_path):
     shutil.copytree(REPO / "conf", tmp_path / "conf")
     whole = plan_of(tmp_path, methods=("unsupervised", "pu"))
     for saved in [whole.runs[0].metrics, *(one for t in whole.tasks[:1] for one in t.makes)]:
-        finish(saved)
+        finish(saved, whole.runs[0])
     rest = plan_of(tmp_path, methods=("unsupervised", "pu"))
     assert {task.run.method for task in rest.tasks if task.run} == {"pu"}
     assert [run.is_finished for run in rest.runs] == [True, False]
@@ -163,6 +163,32 @@ def test_what_is_finished_is_left_out(tmp_path):
     # A file whose digest was not noted yet is not finished.
     whole.runs[0].metrics.claim.unlink()
     assert len(plan_of(tmp_path, methods=("unsupervised", "pu")).missing) == 2
+
+
+def test_finished_runs_of_other_parameters_are_refused(tmp_path):
+    shutil.copytree(REPO / "conf", tmp_path / "conf")
+    (run,) = plan_of(tmp_path, methods=("unsupervised",)).runs
+    finish(run.metrics, run)
+    assert not plan_of(tmp_path, methods=("unsupervised",)).missing
+    edited = tmp_path / "conf/test/parameters.yml"
+    edited.write_text(edited.read_text().replace("num_steps: 6", "num_steps: 7"))
+    with pytest.raises(InvalidInput, match=r"made with other parameters:\s+training.num_steps"):
+        plan_of(tmp_path, methods=("unsupervised",))
+
+
+def test_a_choice_of_steps_takes_the_place_of_epochs():
+    chosen = {"methods": ("pu",), "set": {"training.num_steps": (100, 200)}}
+    plan = plan_of(REPO, benchmarks=("mnist_even",), params={"training": {"num_epochs": None}},
+                   **chosen)  # fmt: skip
+    assert len(plan.runs) == 2
+
+
+def test_each_training_of_a_guided_run_is_a_task(project):
+    plan = plan_of(project, methods=("pu_guided",))
+    check_laws(plan)
+    trainings = [task for task in plan.tasks if ".training." in task.name]
+    assert len(trainings) == 2
+    assert not any(task.needs & {one.name for one in trainings} for task in trainings)
 
 
 @pytest.mark.parametrize(
@@ -208,6 +234,13 @@ def test_a_command_is_read_back_as_the_parameters_it_was_made_of():
     *_, option = kedro_run("test", ["train_pu"], given)
     assert flat(parse_params(option.removeprefix("--params="))) == flat(given)
     assert nested(flat(given)) == given
+
+
+def test_steps_of_a_users_own_images_need_no_counts(project):
+    (run,) = plan_of(project, methods=("unsupervised",)).runs
+    usual = run.configured.parameters
+    folder = usual.data.model_copy(update={"counts": None})
+    assert timing._num_steps(usual.model_copy(update={"data": folder})) == usual.training.num_steps
 
 
 def test_time_is_estimated_from_steps_and_samples(project):

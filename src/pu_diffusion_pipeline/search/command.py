@@ -19,11 +19,18 @@ from pu_diffusion_pipeline.search.trials import (
     table_of,
     write_trials,
 )
-from pu_diffusion_pipeline.sweeps.command import How, Talk, estimate, opened_engine, show_plan
+from pu_diffusion_pipeline.sweeps.command import (
+    How,
+    Talk,
+    estimate,
+    opened_engine,
+    refuse_kedro_env,
+    show_plan,
+)
 from pu_diffusion_pipeline.sweeps.crossing import refuse_unshared
 from pu_diffusion_pipeline.sweeps.engines.interface import Engine, Setup
 from pu_diffusion_pipeline.sweeps.execution import Execution
-from pu_diffusion_pipeline.sweeps.plan import Plan, plan_of
+from pu_diffusion_pipeline.sweeps.plan import Plan, plan_of, refuse_made_otherwise
 
 TABLE = "trials.csv"  # in the search's folder; from it a search goes on
 
@@ -47,11 +54,13 @@ def search(asked: Search, project: Path, num_trials: int, how: How, talk: Talk) 
         KeyboardInterrupt: the user stopped it.
     """
     require_optuna()
+    refuse_kedro_env()
     if num_trials < 1:
         raise InvalidInput(f"--trials: expected at least 1, got {num_trials}")
     space = Space(asked, project)
     folder = project / "data/08_reporting/searches" / asked.name
     trials = read_trials(folder / TABLE, space)
+    refuse_made_otherwise([space.reference, *(one.run for one in trials)])
     count = sum(one.state != "open" for one in trials)
     talk.say(f"search: {count} of {num_trials} trials are there.")
     if count < num_trials or not space.reference.is_finished:

@@ -1,5 +1,6 @@
 """Plan a sweep, show the plan, ask, run it."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -76,6 +77,7 @@ def sweep(request: Request, project: Path, how: How, talk: Talk, title: str = "s
         ProcessFailed: some tasks failed.
         KeyboardInterrupt: the user stopped it.
     """
+    refuse_kedro_env()
     plan = make_plan(request, project)
     refuse_unshared(plan.tasks)
     folder = project / "data/08_reporting/sweeps" / request.name
@@ -102,6 +104,19 @@ def sweep(request: Request, project: Path, how: How, talk: Talk, title: str = "s
     return True
 
 
+def refuse_kedro_env() -> None:
+    """Each run names its benchmark, but the default one has no name that Kedro would take.
+
+    Raises:
+        InvalidInput: KEDRO_ENV is set, and would be the benchmark of those runs.
+    """
+    if env := os.environ.get("KEDRO_ENV"):
+        raise InvalidInput(
+            f"KEDRO_ENV is {env}: here the benchmark of each run is said by options. "
+            "Unset it: unset KEDRO_ENV"
+        )
+
+
 @contextmanager
 def opened_engine(
     how: How, project: Path, folder: Path, runs: Sequence[Run]
@@ -125,8 +140,10 @@ def estimate(plan: Plan, engine: Engine, say: Callable[[str], object]) -> dict[s
     """Seconds of each task."""
     say("Timing a few steps on this machine ...")
     seconds = estimate_seconds(plan.tasks)
-    duration = spell_time(sum(seconds.values()) / engine.capacity)
-    at_once = f" with {engine.capacity} at once" if engine.capacity > 1 else ""
+    num_at_once = max(min(engine.capacity, len(seconds)), 1)
+    longest = max(seconds.values(), default=0.0)
+    duration = spell_time(max(longest, sum(seconds.values()) / num_at_once))
+    at_once = f" with {num_at_once} at once" if num_at_once > 1 else ""
     say(f"They take about {duration}{at_once}, data and judge not counted.")
     return seconds
 

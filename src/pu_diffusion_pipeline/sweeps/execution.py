@@ -254,7 +254,8 @@ def _how(code: int) -> str:
 def last_message(log: Path) -> str:
     """What a task said last: the command line's message, or the last line."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
-    lines = [line for line in lines if line.strip()]
+    begun = max((number for number, line in enumerate(lines) if line.startswith("$ ")), default=0)
+    lines = [line for line in lines[begun:] if line.strip()]  # without what an earlier call said
     errors = [number for number, line in enumerate(lines) if line.startswith("Error: ")]
     return "\n".join(lines[errors[-1] :] if errors else lines[-1:])
 

@@ -12,14 +12,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from pu_diffusion_pipeline.experiment.claims import refuse_others
 from pu_diffusion_pipeline.experiment.commands import kedro_run
 from pu_diffusion_pipeline.experiment.identity import NOTHING_GIVEN
 from pu_diffusion_pipeline.sweeps.arguments import Request
 from pu_diffusion_pipeline.sweeps.runs import METHODS_PIPELINE, Run, Saved, runs_of
 
+TRAINING = ".training."  # in the name of a node
 Goals = frozenset[tuple[Run, str]]  # pipelines of runs
-# Of a task: the first run that needs it, and what it is made for; None: for this run alone.
-Key = tuple[Run, Goals | None]
+# Of a task: the first run that needs it; what it is made for, None: for this run alone; the node,
+# where it is a training, which has a task of its own.
+Key = tuple[Run, Goals | None, str]
 
 
 class Step(NamedTuple):
@@ -90,8 +93,22 @@ def make_plan(request: Request, project: Path) -> Plan:
 
 
 def plan_of(runs: Sequence[Run]) -> Plan:
-    """What is left to do for these runs, none of which is there twice."""
+    """What is left to do for these runs, none of which is there twice.
+
+    Raises:
+        InvalidInput: a finished one was made with other parameters, which were edited since.
+    """
+    refuse_made_otherwise(runs)
     return Plan(runs, _tasks([run for run in runs if not run.is_finished]))
+
+
+def refuse_made_otherwise(runs: Iterable[Run]) -> None:
+    """Refuse finished runs whose folders say other parameters than the files of today.
+
+    Raises:
+        InvalidInput: naming the folders and the parameters.
+    """
+    refuse_others(run.claim for run in runs if run.is_finished)
 
 
 def missing_steps(run: Run) -> list[Step]:
@@ -163,7 +180,9 @@ def _keys(order: Sequence[Step], is_single: Mapping[Step, bool]) -> dict[Step, K
         is_own = is_single[step] and all(own[one] and one.run is step.run for one in readers[step])
         own[step] = _pipeline_of(step) if is_own else None
     return {
-        step: (step.run, None if own[step] else made_for[step])
+        step: (step.run, None, "")
+        if own[step]
+        else (step.run, made_for[step], step.node if TRAINING in step.node else "")
         for step in order
         if own[step] or made_for[step]
     }
@@ -199,7 +218,7 @@ def _connected(gathered: Mapping[Key, Sequence[Step]]) -> list[Task]:
     """Tasks that wait for those that make what they read, and for earlier ones that write it."""
     made_by: dict[Path, str] = {}
     tasks = []
-    for (run, made_for), steps in _in_order(gathered):
+    for (run, made_for, _), steps in _in_order(gathered):
         name = _name(run, steps, is_shared=made_for is not None)
         made = {saved.path for step in steps for saved in step.makes}
         read = {path for step in steps for path in step.reads}
@@ -211,11 +230,11 @@ def _connected(gathered: Mapping[Key, Sequence[Step]]) -> list[Task]:
 
 def _in_order(gathered: Mapping[Key, Sequence[Step]]) -> list[tuple[Key, Sequence[Step]]]:
     """Run by run; what is made for more comes before what is made for a part of that."""
-    runs = list(dict.fromkeys(run for run, _ in gathered))
+    runs = list(dict.fromkeys(run for run, *_ in gathered))
 
-    def place(item: tuple[Key, Sequence[Step]]) -> tuple[int, bool, int]:
-        run, made_for = item[0]
-        return runs.index(run), made_for is None, -len(made_for or ())
+    def place(item: tuple[Key, Sequence[Step]]) -> tuple[int, bool, int, bool]:
+        run, made_for, training = item[0]
+        return runs.index(run), made_for is None, -len(made_for or ()), bool(training)
 
     return sorted(gathered.items(), key=place)
 

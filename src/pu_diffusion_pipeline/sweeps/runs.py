@@ -4,20 +4,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from omegaconf import OmegaConf
 
 from pu_diffusion_pipeline.config_loader import ProjectConfigLoader, open_loader
 from pu_diffusion_pipeline.diffusion.methods import DEFAULT_METHODS, METHODS
 from pu_diffusion_pipeline.errors import InvalidInput
-from pu_diffusion_pipeline.experiment.claims import SUFFIX, is_finished
+from pu_diffusion_pipeline.experiment.claims import SUFFIX, Claim, is_finished
 from pu_diffusion_pipeline.experiment.commands import (
     DEFAULT_BENCHMARK,
     flat,
     kedro_run,
     pipelines_of,
 )
+from pu_diffusion_pipeline.experiment.identity import made_with
 from pu_diffusion_pipeline.experiment.parameters import Parameters
 from pu_diffusion_pipeline.experiment.requirements import refuse_unmet
 from pu_diffusion_pipeline.session import pipelines_for
@@ -73,14 +74,24 @@ class Configured:
 
     def saved(self, name: str) -> Saved | None:
         """Where a data set lies; None for one that is in no run folder."""
-        entry = self._catalog.get(name, {})
-        metadata = entry.get("metadata")
-        claim = metadata.get("claim") if isinstance(metadata, Mapping) else None
+        claim = self._claimed(name)
         if claim is None:
             return None
         folder = self._project / str(claim["path"])
-        path = self._project / str(entry["filepath"])
+        path = self._project / str(self._catalog[name]["filepath"])
         return Saved(path, folder / f"{claim['stage']}{SUFFIX}")
+
+    def claim(self, name: str) -> Claim:
+        """What the folder of a data set is made with."""
+        claim = self._claimed(name)
+        assert claim is not None
+        stage, method = str(claim["stage"]), claim["method"]
+        made = made_with(self.parameters, stage, method)
+        return Claim(self._project / str(claim["path"]), stage, method, made)
+
+    def _claimed(self, name: str) -> Mapping[str, Any] | None:
+        metadata = self._catalog.get(name, {}).get("metadata")
+        return metadata.get("claim") if isinstance(metadata, Mapping) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +120,11 @@ class Run:
         saved = self.configured.saved(f"{self.method}.metrics")
         assert saved is not None
         return saved
+
+    @property
+    def claim(self) -> Claim:
+        """What its metrics are made with."""
+        return self.configured.claim(f"{self.method}.metrics")
 
     @property
     def is_finished(self) -> bool:
@@ -158,7 +174,8 @@ def runs_of(request: Request, project: Path) -> list[Run]:
 def _of_benchmark(request: Request, benchmark: str, project: Path) -> Iterator[Run]:
     usual = Configured(project, configuration(project, benchmark, request.params))
     seen: dict[str, Configured] = {}
-    methods = methods_of(request, benchmark, usual.parameters)
+    first = next(_given(request, "unsupervised", request.seeds[0]))  # alone `params` may not fit
+    methods = methods_of(request, benchmark, usual.with_parameters(first).parameters)
     for seed in request.seeds:
         for method in methods:
             for given in _given(request, method, seed):

@@ -36,9 +36,11 @@ def _seconds(step: Step) -> float:
 def _num_steps(parameters: Parameters) -> int:
     from pu_diffusion_pipeline.training.batches import length_in_steps
 
+    options = parameters.training
+    if options.num_steps is not None:
+        return options.num_steps
     counts = parameters.data.given_counts
     images = counts.unlabeled_normal + counts.unlabeled_sensitive + counts.labeled_sensitive
-    options = parameters.training
     return length_in_steps(options.num_steps, options.num_epochs, images, options.batch_size)
 
 

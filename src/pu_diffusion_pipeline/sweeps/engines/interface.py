@@ -37,6 +37,15 @@ class Setup(NamedTuple):
         """The log of a task, by the task's name."""
         return self.logs / f"{task}.log"
 
+    def refuse_no_worker(self) -> None:
+        """Refuse a number of workers that could do nothing.
+
+        Raises:
+            InvalidInput: it is below 1.
+        """
+        if self.workers is not None and self.workers < 1:
+            raise InvalidInput(f"--workers: expected at least 1, got {self.workers}")
+
     def refuse(self, *fields: str) -> None:
         """Refuse what an engine does not know.
 

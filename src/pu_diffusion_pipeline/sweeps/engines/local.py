@@ -115,8 +115,7 @@ def slots(setup: Setup) -> list[Slot]:
         InvalidInput: no worker, more GPUs than there are, or what only other engines know.
     """
     setup.refuse("cpus_per_run", "memory_per_run", "engine_option")
-    if setup.workers is not None and setup.workers < 1:
-        raise InvalidInput(f"--workers: expected at least 1, got {setup.workers}")
+    setup.refuse_no_worker()
     if setup.gpus_per_run is not None and setup.gpus_per_run <= 0:
         raise InvalidInput(f"--gpus-per-run: expected a number above 0, got {setup.gpus_per_run}")
     gpus = _gpus() if setup.uses_gpu or setup.gpus_per_run is not None else []

@@ -77,9 +77,12 @@ class SlurmEngine:
         return Ended(self._jobs.pop(job), code, f"Slurm says {state}", is_lost=state in GONE)
 
     def _states(self) -> dict[str, str]:
-        """Each job's state, as Slurm names it."""
+        """Each job's state, as Slurm names it; nothing where the queue does not answer."""
         asked = ("--states=all", "--noheader", "--format=%i %T", f"--jobs={','.join(self._jobs)}")
-        lines = [line.split() for line in _run("squeue", *asked, check=False).splitlines()]
+        queue = subprocess.run(["squeue", *asked], capture_output=True, text=True, check=False)
+        if queue.returncode and "Invalid job id" not in queue.stderr:
+            return {}  # it may answer the next time
+        lines = [line.split() for line in queue.stdout.splitlines()]
         states = {line[0]: line[1] for line in lines if len(line) == 2}
         return {job: states.get(job) or _last_state(job) for job in self._jobs}
 
@@ -119,8 +122,7 @@ def script(task: Task, setup: Setup) -> str:
 
 
 def _check(setup: Setup) -> None:
-    if setup.workers is not None and setup.workers < 1:
-        raise InvalidInput(f"--workers: expected at least 1, got {setup.workers}")
+    setup.refuse_no_worker()
     gpus = setup.gpus_per_run
     if gpus is not None and (gpus < 0 or gpus != int(gpus)):
         raise InvalidInput(f"--gpus-per-run: Slurm gives whole GPUs, got {gpus:g}")
