@@ -218,3 +218,15 @@ def test_a_failed_job_is_told_by_the_state_that_the_accounting_knows(
     with pytest.raises(ProcessFailed):
         execution.run()
     assert any(line.startswith(f"\nfailed: run ({how}): ") for line in said)
+
+
+def test_a_queue_that_does_not_answer_once_ends_no_job(fake_slurm, run_script, tmp_path):
+    squeue = tmp_path / "bin/squeue"
+    fails_once = """[ -e "$JOBS/.asked" ] || { touch "$JOBS/.asked"; echo timeout >&2; exit 1; }
+"""
+    squeue.write_text(SQUEUE.replace("ids=", f"{fails_once}ids=", 1))
+    (tmp_path / "bin/sacct").unlink()
+    execution, said = execute(tmp_path, [task("slow", "sleep 0.5")])
+    execution.run()
+    assert (fake_slurm / ".asked").exists()
+    assert "done" in said[-1]
