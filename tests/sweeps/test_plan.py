@@ -4,7 +4,6 @@ The graph is the project's own; nothing runs.
 """
 
 import shutil
-from types import SimpleNamespace
 
 import pytest
 
@@ -13,10 +12,9 @@ from pu_diffusion_pipeline.cli import parse_params
 from pu_diffusion_pipeline.diffusion.methods import DEFAULT_METHODS, METHODS
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.experiment.commands import flat, kedro_run
-from pu_diffusion_pipeline.sweeps import command, timing
+from pu_diffusion_pipeline.sweeps import timing
 from pu_diffusion_pipeline.sweeps.arguments import Request
-from pu_diffusion_pipeline.sweeps.command import How, Talk, sweep
-from pu_diffusion_pipeline.sweeps.plan import Plan, make_plan
+from pu_diffusion_pipeline.sweeps.plan import make_plan
 from pu_diffusion_pipeline.sweeps.runs import nested
 from pu_diffusion_pipeline.sweeps.timing import estimate_seconds
 from sweeps.fakes import finish
@@ -266,21 +264,3 @@ def test_the_estimate_counts_both_networks_and_what_a_filter_drops(project, monk
     assert seconds["pu_guided"] == pytest.approx(2 * sampling)
     assert seconds["pu_filtered"] == pytest.approx(sampling / 0.9)
     assert sum(estimated.values()) == pytest.approx(12 + sum(seconds.values()))
-
-
-def test_an_environment_of_kedro_is_refused(project, monkeypatch):
-    monkeypatch.setenv("KEDRO_ENV", "test")
-    with pytest.raises(InvalidInput, match=r"KEDRO_ENV is test: .* unset KEDRO_ENV"):
-        sweep(Request(benchmarks=("test",)), project, How(), Talk(print, print))
-
-
-@pytest.mark.parametrize(
-    ("seconds", "capacity", "told"),
-    [([60] * 4, 2, "2 minutes with 2"), ([60], 100, "1 minute,"), ([300, 60], 2, "5 minutes")],
-)
-def test_the_time_is_never_shorter_than_the_longest_run(seconds, capacity, told, monkeypatch):
-    named = {str(number): float(one) for number, one in enumerate(seconds)}
-    monkeypatch.setattr(command, "estimate_seconds", lambda tasks: named)
-    said = []
-    command.estimate(Plan([], []), SimpleNamespace(capacity=capacity), said.append)
-    assert f"about {told}" in said[-1]

@@ -20,10 +20,12 @@ from pu_diffusion_pipeline.search.trials import (
     write_trials,
 )
 from pu_diffusion_pipeline.sweeps.command import (
+    LOCAL,
     How,
     Talk,
     estimate,
     opened_engine,
+    policy_of,
     refuse_kedro_env,
     show_plan,
 )
@@ -71,7 +73,7 @@ def search(asked: Search, project: Path, num_trials: int, how: How, talk: Talk) 
             if how.dry_run:
                 return False
             talk.confirm("Run them now?")
-            with hold(folder, how.policy, is_shared=False):
+            with hold(folder, policy_of(how, plan.runs), is_shared=False):
                 trials = _run(space, folder, num_trials, (engine, setup), talk)
     _report(space, folder, trials, talk)
     return True
@@ -90,7 +92,7 @@ def _show(plan: Plan, num_left: int, engine: Engine, how: How, talk: Talk) -> No
     show_plan(plan, talk.say, with_commands=how.dry_run)
     for line in engine.prepare(plan.tasks, dry_run=how.dry_run):
         talk.say(line)
-    estimate(plan, engine, talk.say)
+    estimate(plan, engine, talk.say, is_here=how.engine == LOCAL)
     if (chosen := num_left - len(plan.runs) + 1) > 0:
         talk.say(f"Then {chosen} more trials, each chosen by what the ones before have found.")
 

@@ -24,6 +24,7 @@ from pu_diffusion_pipeline.sweeps.runs import Run
 from pu_diffusion_pipeline.sweeps.timing import estimate_seconds
 
 FILE = "sweep.yml"
+LOCAL = "local"  # the engine of this machine
 
 
 class How(NamedTuple):
@@ -37,7 +38,7 @@ class How(NamedTuple):
         dry_run: show the plan with its commands, run nothing.
     """
 
-    engine: str = "local"
+    engine: str = LOCAL
     workers: int | None = None
     gpus_per_run: float | None = None
     cpus_per_run: int | None = None
@@ -89,11 +90,11 @@ def sweep(request: Request, project: Path, how: How, talk: Talk, title: str = "s
         show_plan(plan, talk.say, with_commands=how.dry_run)
         for line in engine.prepare(plan.tasks, dry_run=how.dry_run):
             talk.say(line)
-        seconds = estimate(plan, engine, talk.say)
+        seconds = estimate(plan, engine, talk.say, is_here=how.engine == LOCAL)
         if how.dry_run:
             return False
         talk.confirm("Run them now?")
-        with hold(folder, how.policy, is_shared=False):
+        with hold(folder, policy_of(how, plan.runs), is_shared=False):
             with atomic_write(folder / FILE) as temporary:
                 temporary.write_text(request.to_yaml(), encoding="utf-8")
             talk.say(f"Logs: {setup.logs}")
@@ -136,10 +137,24 @@ def opened_engine(
         yield engine, setup
 
 
-def estimate(plan: Plan, engine: Engine, say: Callable[[str], object]) -> dict[str, float]:
-    """Seconds of each task."""
+def policy_of(how: How, runs: Sequence[Run]) -> Policy:
+    """What to do when the same command works already; off where the runs take no locks either."""
+    off = any(run.configured.parameters.folder_locks == "off" for run in runs)
+    return "off" if off else how.policy
+
+
+def estimate(
+    plan: Plan, engine: Engine, say: Callable[[str], object], *, is_here: bool = True
+) -> dict[str, float]:
+    """Seconds of each task; nothing where they run elsewhere and this machine cannot time them."""
     say("Timing a few steps on this machine ...")
-    seconds = estimate_seconds(plan.tasks)
+    try:
+        seconds = estimate_seconds(plan.tasks)
+    except InvalidInput as error:
+        if is_here:
+            raise
+        say(f"Not estimated: {error}")
+        return {}
     num_at_once = max(min(engine.capacity, len(seconds)), 1)
     longest = max(seconds.values(), default=0.0)
     duration = spell_time(max(longest, sum(seconds.values()) / num_at_once))
