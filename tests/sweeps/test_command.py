@@ -16,7 +16,7 @@ ASKED = Request(benchmarks=("test",), methods=("unsupervised",), seeds=(0,))
 
 def test_an_environment_of_kedro_is_refused(monkeypatch):
     monkeypatch.setenv("KEDRO_ENV", "test")
-    with pytest.raises(InvalidInput, match=r"KEDRO_ENV is test: .* unset KEDRO_ENV"):
+    with pytest.raises(InvalidInput, match=r"KEDRO_ENV is test, .* unset KEDRO_ENV"):
         sweep(ASKED, REPO, How(), Talk(print, print))
 
 

@@ -113,7 +113,7 @@ def refuse_kedro_env() -> None:
     """
     if env := os.environ.get("KEDRO_ENV"):
         raise InvalidInput(
-            f"KEDRO_ENV is {env}: here the benchmark of each run is said by options. "
+            f"KEDRO_ENV is {env}, but this command takes its benchmark from its own options. "
             "Unset it: unset KEDRO_ENV"
         )
 
