@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from omegaconf import OmegaConf
 
@@ -89,7 +89,7 @@ class Configured:
         made = made_with(self.parameters, stage, method)
         return Claim(self._project / str(claim["path"]), stage, method, made)
 
-    def _claimed(self, name: str) -> Mapping[str, Any] | None:
+    def _claimed(self, name: str) -> Mapping[str, str | None] | None:
         metadata = self._catalog.get(name, {}).get("metadata")
         return metadata.get("claim") if isinstance(metadata, Mapping) else None
 
