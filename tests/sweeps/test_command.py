@@ -1,5 +1,6 @@
 """What `kedro sweep` says and refuses before anything starts."""
 
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -46,6 +47,7 @@ def test_what_this_machine_cannot_time_runs_elsewhere_all_the_same(monkeypatch):
 
 
 @pytest.mark.parametrize(("locks", "expected"), [("off", "off"), ("wait", "leave")])
-def test_without_locks_of_folders_the_sweep_takes_none(locks, expected):
+def test_without_locks_of_folders_the_sweep_takes_none(locks, expected, tmp_path):
+    shutil.copytree(REPO / "conf", tmp_path / "conf")
     asked = ASKED.model_copy(update={"params": {"folder_locks": locks}})
-    assert command.policy_of(How(policy="leave"), make_plan(asked, REPO).runs) == expected
+    assert command.policy_of(How(policy="leave"), make_plan(asked, tmp_path).runs) == expected

@@ -176,9 +176,9 @@ def test_finished_runs_of_other_parameters_are_refused(tmp_path):
         plan_of(tmp_path, methods=("unsupervised",))
 
 
-def test_a_choice_of_steps_takes_the_place_of_epochs():
+def test_a_choice_of_steps_takes_the_place_of_epochs(project):
     chosen = {"methods": ("pu",), "set": {"training.num_steps": (100, 200)}}
-    plan = plan_of(REPO, benchmarks=("mnist_even",), params={"training": {"num_epochs": None}},
+    plan = plan_of(project, benchmarks=("mnist_even",), params={"training": {"num_epochs": None}},
                    **chosen)  # fmt: skip
     assert len(plan.runs) == 2
 
