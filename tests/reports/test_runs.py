@@ -203,18 +203,20 @@ def test_two_lines_name_the_missing_runs_however_many_there_are(count):
     assert len(lines) == (2 if count else 0)
     assert all(len(line) < 100 for line in lines)
     if count == 1:
-        assert lines[1] == "Made by: kedro run --params=seed:0 (same --params)"
+        assert lines[1] == "Made by: kedro run --params=seed:0 (and the other --params)"
     if count == 30:
         assert lines[0] == "Missing for a full table: pu with seed 0,2-3,5-31"
         assert lines[1] == (
             "Made by: kedro sweep --env=b --methods=pu --seeds=0,2-3,5-31 --betas=0.5 "
-            "(same --params)"
+            "(and the other --params)"
         )
 
 
 def test_the_sweep_that_is_named_makes_the_missing_runs():
     missing = {("unsupervised", 3): "", ("pu", 0): "", ("pu", 1): ""}
-    arguments = missing_lines(missing, asked())[1].removesuffix(" (same --params)").split()[4:]
+    arguments = (
+        missing_lines(missing, asked())[1].removesuffix(" (and the other --params)").split()[4:]
+    )
     given = dict(one.removeprefix("--").split("=") for one in arguments)
     request = Request(benchmarks=given.pop("env"), **given)
     made = {(method, seed) for method in request.methods for seed in request.seeds}

@@ -90,7 +90,7 @@ def missing_lines(
     command = _sweep(seeds, comparable) if others else first
     return [
         f"Missing for a full table: {', '.join(named)}",
-        f"Made by: {command} (same --params)",
+        f"Made by: {command} (and the other --params)",
     ]
 
 
