@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 
+import tiny_training
 from conftest import REPO
 from pu_diffusion_pipeline.cli import parse_params
 from pu_diffusion_pipeline.diffusion.methods import DEFAULT_METHODS, METHODS
@@ -250,6 +251,21 @@ def test_time_is_estimated_from_steps_and_samples(project):
     )
     assert 0 < few < many
     assert many > 50 * few
+
+
+def test_a_step_of_a_conditional_model_is_timed(project, tmp_path):
+    tiny_training.model(num_conditions=10).save_pretrained(tmp_path / "model")
+    (run,) = plan_of(
+        project,
+        methods=("unsupervised",),
+        params={
+            "pretrained": str(tmp_path / "model"),
+            "data.num_conditions": 10,
+            "noise.num_train_timesteps": 50,
+            "noise.schedule": "linear",
+        },
+    ).runs
+    assert min(timing.step_of_a_run(run.configured.parameters)) > 0
 
 
 def test_the_estimate_counts_both_networks_and_what_a_filter_drops(project, monkeypatch):

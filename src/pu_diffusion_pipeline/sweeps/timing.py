@@ -71,11 +71,14 @@ def _denoiser(parameters: Parameters) -> "nn.Module":
 
     data = parameters.data
     if parameters.pretrained is None:
-        return build_denoiser(parameters.denoiser, data.image_size, data.channels, 0)
+        return build_denoiser(
+            parameters.denoiser, data.image_size, data.channels, 0, data.num_conditions
+        )
     denoiser, _ = load_pretrained(
         parameters.pretrained,
         image_size=data.image_size,
         channels=data.channels,
         noise=parameters.noise,
+        num_conditions=data.num_conditions,
     )
     return denoiser

@@ -56,6 +56,7 @@ def time_step(
     count = min(MOST_IMAGES, training.batch_size // (processes * training.micro_batches))
     images = torch.zeros(count, data.channels, data.image_size, data.image_size, device=device)
     timesteps = torch.zeros(count, dtype=torch.long, device=device)
+    conditions = None if denoiser.config.num_class_embeds is None else timesteps
     optimizer = build_optimizer(denoiser, training)
     forward = []
     both = []
@@ -64,7 +65,8 @@ def time_step(
         for _ in range(REPEATS):
             begun = time.perf_counter()
             with autocast(device, precision):
-                error = denoiser(images, timesteps).sample.float().square().sum()
+                predicted = denoiser(images, timesteps, class_labels=conditions).sample
+                error = predicted.float().square().sum()
             float(error.detach())  # waits until the device is done
             forward.append(time.perf_counter() - begun)
             error.backward()
