@@ -86,7 +86,7 @@ def _refuse_to_wait(file: IO[str], folder: Path, policy: Policy) -> None:
     if policy == "leave":
         raise InvalidInput(
             f"Another run works in {folder} ({_whose(file)}). Run the same command again when it "
-            "has ended, or pass --params=folder_locks:wait."
+            "has ended; or let it wait, with --params=folder_locks:wait or without --leave."
         )
 
 
