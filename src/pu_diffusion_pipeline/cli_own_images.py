@@ -23,6 +23,11 @@ NAME = r"[a-z0-9_]{1,100}"  # of a folder of conf/
 )
 @click.option("--pretrained", help="Model to start from: diffusers folder or hub id.")
 @click.option(
+    "--beta",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Share of sensitive images in unlabeled, if you know it; estimated by default.",
+)
+@click.option(
     "--duplicates",
     type=click.Choice(["refuse", "drop"]),
     help="An image in two of the folders: refuse it (the default), or drop it from unlabeled.",
@@ -39,6 +44,7 @@ def add_images(
     size: int | None,
     minutes: float,
     pretrained: str | None,
+    beta: float | None,
     dry_run: bool,
     **given: object,
 ) -> None:
@@ -63,5 +69,5 @@ def add_images(
     if pretrained is not None and Path(pretrained).is_dir():
         pretrained = str(Path(pretrained).resolve())
     how = {option: value for option, value in given.items() if value is not None}
-    asked = Asked(str(folder), name, size, minutes, pretrained, labels, how)
+    asked = Asked(str(folder), name, size, minutes, pretrained, beta, labels, how)
     add_images(asked, project, dry_run, say=click.echo)

@@ -77,6 +77,20 @@ def test_labels_are_noticed(tmp_path, project, quick):
     assert written.data.folder.labels is True
 
 
+def test_few_examples_do_with_labels_and_a_share(tmp_path, project, quick):
+    photos = write_photos(tmp_path / "photos", num_normal=20)
+    CHANGES["few"](photos)
+    (photos / "labels.csv").write_text("path,sensitive\n")
+    given = ["add-images", str(photos), "--name=photos"]
+    assert "the share in unlabeled/ as --beta" in refusal(*given)
+    result = typed(*given, "--beta=0.15")
+    assert result.exit_code == 0, result.output
+    assert "--pipeline=review" not in result.output  # its classifier needs more
+    text = (project / "conf/photos/parameters.yml").read_text()
+    assert "--beta=0.15" in text.splitlines()[0]
+    assert open_loader(project / "conf", "photos", {}).final_parameters().beta == 0.15
+
+
 def test_it_writes_nothing_into_the_folder(tmp_path, project, quick):
     photos = write_photos(tmp_path / "photos", num_normal=20)
     before = {path: path.stat().st_mtime_ns for path in [photos, *photos.rglob("*")]}

@@ -71,8 +71,10 @@ def add_images(asked: Asked, project: Path, dry_run: bool, say: Callable[[str], 
         return
     with atomic_write(target) as temporary:
         temporary.write_text(text, encoding="utf-8")
-    next_one = f"kedro run --env={asked.name}"
-    say(f"\nWritten: {target}\nNext: {next_one} --pipeline=review\nThen: {next_one}")
+    run = f"kedro run --env={asked.name}"
+    can_be_reviewed = counts["sensitive"] >= FEWEST
+    following = f"{run} --pipeline=review\nThen: {run}" if can_be_reviewed else run
+    say(f"\nWritten: {target}\nNext: {following}")
 
 
 def _warn_of_few(
@@ -96,12 +98,12 @@ def _new_file(conf: Path, name: str) -> Path:
 
 
 def _refuse_few(num_sensitive: int, asked: Asked) -> None:
-    """Without labels and with too few examples there is no share and no rate."""
-    if num_sensitive < FEWEST and not asked.labels:
+    """With too few examples there is no share, and without labels no rate."""
+    if num_sensitive < FEWEST and not (asked.labels and asked.beta):
         raise InvalidInput(
             f"sensitive/ has {num_sensitive} images: expected at least {FEWEST}, or the share of "
-            "sensitive images and the rates cannot be estimated; or give labels.csv, and a number "
-            "for beta"
+            "sensitive images and the rates cannot be estimated; or give labels.csv, and the share "
+            "in unlabeled/ as --beta"
         )
 
 
@@ -125,5 +127,6 @@ def _command(asked: Asked) -> str:
     parts += [f"--size={asked.size}"] if asked.size else []
     parts += [f"--minutes={asked.minutes:g}"]
     parts += [f"--pretrained={asked.pretrained}"] if asked.pretrained else []
+    parts += [f"--beta={asked.beta:g}"] if asked.beta else []
     parts += [f"--{name.replace('_', '-')}={value}" for name, value in asked.folder.items()]
     return shlex.join(parts)

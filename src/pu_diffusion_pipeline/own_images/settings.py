@@ -29,6 +29,7 @@ class Asked:
         size: pixels of the model's images; None: chosen.
         minutes: of training for each method.
         pretrained: a model to start from: diffusers folder or hub id; None: random weights.
+        beta: share of sensitive images in unlabeled/; None: estimated.
         labels: whether the folder has labels.csv.
         folder: how the folder is read, where that is not as usual.
     """
@@ -38,6 +39,7 @@ class Asked:
     size: int | None
     minutes: float
     pretrained: str | None
+    beta: float | None
     labels: bool
     folder: Mapping[str, object]
 
