@@ -5,15 +5,17 @@ python benchmarks/robustness.py [--conditions NAME,...] [--methods NAME,...] [--
 
 Conditions: `usual`; `s_50`, `s_20`: so many images in S; `beta_half`, `beta_double`: every method
 is given the same wrong beta; `poor_classifier`: it sees three principal components;
-`missing_digit`: no 1 is in S, though a fifth of the sensitive images of U are. The last column is
-the share of ones among the samples. Methods: unsupervised, pu, clean, pu_clean, weighted,
-pu_weighted. Each model is judged twice: as it is, and with the filter of `filtering.share`
+`noisy_scores`: Gaussian noise, as wide as the scores of U, is added to its scores; `missing_digit`:
+no 1 is in S, though a fifth of the sensitive images of U are. The last column is the share of ones
+among the samples. Methods: unsupervised, pu, clean, pu_clean, weighted, pu_weighted. Each model is
+judged twice: as it is, and with the filter of `filtering.share`
 (`<method>_filtered`). On the embedded digits; docs/frontier.md has the table.
 """
 
 import argparse
 import csv
 from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,12 +31,15 @@ from pu_diffusion_pipeline.diffusion.methods import METHODS
 from pu_diffusion_pipeline.diffusion.sampler import sample_images
 from pu_diffusion_pipeline.experiment.parameters import Parameters
 from pu_diffusion_pipeline.metrics.judge import predicted_classes
+from pu_diffusion_pipeline.positive_unlabeled.calibration import calibrate
+from pu_diffusion_pipeline.positive_unlabeled.classifier import SensitivityClassifier
 from pu_diffusion_pipeline.positive_unlabeled.cleaning import (
     clean,
     in_order_of,
     least_sensitive,
     num_to_draw,
 )
+from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores
 from pu_diffusion_pipeline.positive_unlabeled.sensitivity import Fitted, fit_sensitivity
 from pu_diffusion_pipeline.training.job import Job
 from pu_diffusion_pipeline.training.sets import TrainingSets
@@ -49,6 +54,7 @@ CHANGES: dict[str, dict[str, object]] = {
     "beta_half": {"beta": 0.05, "sensitivity": {"beta": 0.05}},
     "beta_double": {"beta": 0.2, "sensitivity": {"beta": 0.2}},
     "poor_classifier": {"sensitivity": {"num_components": 3}},
+    "noisy_scores": {},
     "missing_digit": {},
 }
 TRAINED = ("unsupervised", "pu", "clean", "pu_clean", "weighted", "pu_weighted")
@@ -92,7 +98,39 @@ def knowledge(condition: str, measure: Measure, num_images: int) -> Knowledge:
     sets = measure.sets._replace(labeled_sensitive=labeled)
     images = (np.asarray(labeled.images), np.asarray(sets.unlabeled.images))
     options = (parameters.sensitivity, parameters.class_prior)
-    return Knowledge(parameters, sets, fit_sensitivity(*images, positions, *options), positions)
+    fitted = fit_sensitivity(*images, positions, *options)
+    if condition == "noisy_scores":
+        fitted = fitted._replace(classifier=noisy(fitted.classifier))
+    return Knowledge(parameters, sets, fitted, positions)
+
+
+@dataclass(frozen=True)
+class Noisy(SensitivityClassifier):
+    """A classifier whose scores hold as much noise as anything else."""
+
+    def fold_scores(self, images: np.ndarray) -> np.ndarray:
+        """See `SensitivityClassifier`."""
+        scores = super().fold_scores(images)
+        spread = self.scores.unlabeled.std() / np.sqrt(2)  # of what is no noise
+        return scores + spread * np.random.default_rng(1).standard_normal(scores.shape[-1])
+
+
+def noisy(classifier: SensitivityClassifier) -> Noisy:
+    """The same with noise, calibrated again."""
+    draws = np.random.default_rng(0)
+    spread = classifier.scores.unlabeled.std()
+    repeated = Scores(
+        *(
+            part + spread * draws.standard_normal(part.shape[1])
+            for part in classifier.repeated_scores
+        )
+    )
+    values = {field.name: getattr(classifier, field.name) for field in fields(classifier)}
+    values["repeated_scores"] = repeated
+    values["calibration"] = calibrate(
+        Scores(*(part.mean(axis=0) for part in repeated)), classifier.beta
+    )
+    return Noisy(**values)
 
 
 def training_of(method: str, known: Knowledge) -> tuple[TrainingSets, float | None]:

@@ -82,7 +82,7 @@ def _warn_of_few(
 ) -> None:
     if num_steps < FEWEST_STEPS:
         say(
-            f"warning: {minutes:g} minutes are {num_steps} steps here: expect noise; "
+            f"warning: --minutes={minutes:g} gives {num_steps} steps here: expect noise; "
             f"{FEWEST_STEPS} steps need {FEWEST_STEPS * seconds / 60:.0f} minutes"
         )
 
