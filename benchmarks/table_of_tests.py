@@ -53,10 +53,12 @@ def main() -> None:
     )
     parser.add_argument("rows", type=Path)
     runs = pd.read_csv(parser.parse_args().rows)
-    shares = runs["filtering_share"].map("{:g}".format)
-    runs["name"] = runs["method"].where(
-        runs["filtering_share"].isna(), runs["method"] + ", " + shares
-    )
+    runs["name"] = runs["method"]
+    if "filtering_share" in runs:
+        shares = runs["filtering_share"].map("{:g}".format)
+        runs["name"] = runs["name"].where(
+            runs["filtering_share"].isna(), runs["method"] + ", " + shares
+        )
     found = [cells_of(runs, column) for column in COLUMNS]
     seeds = runs.groupby("name")["seed"].nunique()
     print(f"| method | seeds | {' | '.join(f'{name} | p' for name in COLUMNS.values())} |")

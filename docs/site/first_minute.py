@@ -25,9 +25,9 @@ TIME = re.compile(r"^(\d\d:\d\d:\d\d | {9}(?= {9}))")  # or its room below
 HEAD = """# The first minute
 
 What the first commands of the [README](../README.md#use) print, in a terminal of 100 columns. The
-benchmark here is `test` (`export KEDRO_ENV=test`): its images are made up and its models train for
-six steps, so the numbers mean nothing. `make screenshots` writes this page; it leaves out the time
-at the start of each line.
+benchmark here is `test` (`export KEDRO_ENV=test` before them, `unset KEDRO_ENV` afterwards): its
+images are made up and its models train for six steps, so the numbers mean nothing. `make
+screenshots` writes this page; it leaves out the time at the start of each line.
 """
 
 

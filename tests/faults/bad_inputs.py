@@ -223,6 +223,8 @@ PARAMS = [
         "sampling.num_processes:0",
         ["sampling.num_processes", "equal to 1"],
     ),
+    ("guiding never", "guiding.timesteps:[1000,2000]", ["guiding.timesteps", "must begin below"]),
+    ("relearning cut", "relearning.every:30", ["relearning", "every must divide num_steps"]),
     ("guiding reversed", "guiding.timesteps:[400,100]", ["guiding", "first < end"]),
     ("filter that drops all", "filtering.share:1", ["filtering.share", "less than 1"]),
     ("cleaning that drops all", "cleaning.probability:0", ["cleaning.probability"]),

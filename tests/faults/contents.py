@@ -9,7 +9,7 @@ import torch
 def contents(project: Path) -> dict[str, str]:
     """Path of each file, relative to `data/`, to its digest: of its bytes, but for two kinds.
 
-    Of a lock it counts that it is there. Of a resume state the values count: a resumed training
+    Of a lock it counts that it is there. Of a checkpoint the values count: a resumed training
     has read some of its strings from a file, and pickle then spells equal values otherwise.
     """
     data = project / "data"
@@ -18,7 +18,7 @@ def contents(project: Path) -> dict[str, str]:
 
 
 def without_older_states(found: dict[str, str]) -> dict[str, str]:
-    """The contents but for all resume states of each training except its last.
+    """The contents but for all checkpoints of each training except its last.
 
     A training goes on when the disk has no room for one of them.
     """

@@ -76,6 +76,11 @@ def test_the_front_holds_what_nothing_beats_and_never_the_reference():
     }
 
 
+def test_a_method_without_a_rate_is_not_on_the_front():
+    points = points_of(runs(("clean", float("nan"), 40.0), ("pu_clean", 0.9, 45.0)))
+    assert points["is_on_front"].tolist() == [False, True]
+
+
 def test_equal_points_are_both_on_the_front():
     points = points_of(runs(("clean", 0.9, 40.0), ("pu_clean", 0.9, 40.0)))
     assert points["is_on_front"].all()
@@ -105,6 +110,8 @@ def test_what_the_second_judge_says_is_averaged_over_the_runs_it_was_asked_about
     )
     assert round(point["second_nsr"], 9) == 0.85
     assert (point["class_0"], point["class_2"], point["relearned_nsr"]) == (3.0, 1.5, 0.7)
+    (row,) = frontier_table(pd.DataFrame([point])).rows.to_dict("records")
+    assert (row["second judge"], row["relearned"]) == ("0.850 (2 of 3)", "0.700 (1 of 3)")
     assert "class_7" not in point
 
 
@@ -114,6 +121,8 @@ def test_a_method_costs_the_training_of_every_model_that_it_draws_from():
     points = points_of(table).set_index("method")
     assert points["train_seconds"].to_dict() == {"unsupervised": 50, "pu": 70, "pu_guided": 120}
     assert points_of(table[1:])["train_seconds"].isna().tolist() == [False, True]
+    filtered = runs(("pu_clean_filtered", 0.98, 40.0)).assign(train_seconds=65.0)
+    assert points_of(filtered)["train_seconds"].tolist() == [65]  # pu_clean itself was not judged
     other = runs(("pu", 0.9, 30.0), seed=1).assign(beta=0.2, train_seconds=90.0)
     assert points_of(pd.concat([table[1:2], other]))["train_seconds"].tolist() == [70, 90]
 
@@ -122,7 +131,10 @@ def test_calls_count_both_networks_where_both_are_asked_and_what_a_filter_drops(
     usual = calls_per_image()
     assert usual.of(METHODS["pu"]) == 30
     assert usual.of(METHODS["pu_guided"]) == 60
-    assert calls_per_image(timesteps=[400, 2000]).of(METHODS["pu_guided"]) == 48
+    (upper, lower) = (
+        calls_per_image(timesteps=part).of(METHODS["pu_guided"]) for part in ([400, 2000], [0, 400])
+    )
+    assert (upper, lower) == (56, 34)  # of 30 Karras steps 26 begin above timestep 400
     assert round(usual.of(METHODS["pu_filtered"]), 6) == round(30 / 0.9, 6)
 
 

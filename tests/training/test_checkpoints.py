@@ -220,7 +220,7 @@ def test_files_of_python_objects_are_not_unpickled(store, tmp_path, written):
     hostile = written({**state(4), "history": Payload(marker)})
     store.save(state(2))
     put(store, hostile)
-    with pytest.raises(InvalidInput, match="is no resume state") as refusal:
+    with pytest.raises(InvalidInput, match="is no checkpoint") as refusal:
         store.latest()
     assert str(store.folder / "step_00000004.pt") in str(refusal.value)
     assert len(str(refusal.value).splitlines()) == 1
@@ -238,7 +238,7 @@ def test_files_of_python_objects_are_not_unpickled(store, tmp_path, written):
 def test_a_whole_file_that_is_no_state_is_refused_naming_it(store, content):
     store.save(state(2))
     put(store, content)
-    with pytest.raises(InvalidInput, match=r"step_00000004.pt is no resume state.* Delete it"):
+    with pytest.raises(InvalidInput, match=r"step_00000004.pt is no checkpoint.* Delete it"):
         store.latest()
 
 

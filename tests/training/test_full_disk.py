@@ -56,7 +56,7 @@ def test_nothing_fits(disk, whole_run, caplog):
     trained = train(store=CheckpointStore(folder))
     assert torch.equal(weights(trained), weights(whole_run))
     assert told(caplog) == [
-        f"The resume state of step {step} could not be written (No space left on device); "
+        f"The checkpoint of step {step} could not be written (No space left on device); "
         "training goes on. Last good checkpoint: none"
         for step in (2, 4, 6, 8)
     ]
@@ -68,7 +68,7 @@ def test_one_state_fits_and_the_second_does_not(disk, whole_run, sizes, caplog):
     trained = train(store=CheckpointStore(folder))
     assert torch.equal(weights(trained), weights(whole_run))
     assert told(caplog) == [
-        f"The resume state of step {step} could not be written (No space left on device); "
+        f"The checkpoint of step {step} could not be written (No space left on device); "
         f"training goes on. Last good checkpoint: step 2 in {folder}"
         for step in (4, 6, 8)
     ]
@@ -82,7 +82,7 @@ def test_a_state_fits_and_its_digest_does_not(disk, whole_run, sizes, caplog):
     trained = train(store=CheckpointStore(folder))
     assert torch.equal(weights(trained), weights(whole_run))
     assert told(caplog) == [
-        f"The resume state of step {step} could not be written (No space left on device); "
+        f"The checkpoint of step {step} could not be written (No space left on device); "
         "training goes on. Last good checkpoint: none"
         for step in (2, 4, 6)
     ]

@@ -90,7 +90,7 @@ def command(num_processes: int, engine: str = "local") -> list[str]:
 
 
 def begun(project: Path, num_processes: int, engine: str = "local") -> subprocess.Popen[str]:
-    """The training, once it has a resume state; it leads a group of processes."""
+    """The training, once it has a checkpoint; it leads a group of processes."""
     env = {**os.environ, "PYTHONPATH": str(project / "src")}
     process = subprocess.Popen(
         command(num_processes, engine),

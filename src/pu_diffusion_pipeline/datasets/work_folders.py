@@ -14,7 +14,7 @@ from pu_diffusion_pipeline.metrics.registry import Record, read_record
 
 
 class WorkFolderDataset(AbstractDataset[None, Any]):
-    """Gives a node a folder to work in, such as the one with the resume states of a training.
+    """Gives a node a folder to work in, such as the one with the checkpoints of a training.
 
     Args:
         filepath: the folder.

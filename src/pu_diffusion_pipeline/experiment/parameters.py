@@ -164,6 +164,11 @@ class Parameters(Options):
             raise ValueError("watch.every needs data.folder.labels: the judge knows from them")
         if self.sampling.num_steps > self.noise.num_train_timesteps:
             raise ValueError("sampling.num_steps must not be above noise.num_train_timesteps")
+        if self.guiding.timesteps[0] >= self.noise.num_train_timesteps:
+            raise ValueError(
+                "guiding.timesteps must begin below noise.num_train_timesteps "
+                f"({self.noise.num_train_timesteps}), got {list(self.guiding.timesteps)}"
+            )
         if self.data.counts is not None:
             self._batches_hold_labeled_images(self.data.counts)
             self._subsets_fit(self.data.counts)

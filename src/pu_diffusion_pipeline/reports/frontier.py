@@ -33,6 +33,7 @@ CHECKS = {
     "train_seconds": ("training s", ".0f"),
     "calls": ("calls", ".0f"),
 }
+COUNTED = ("second_nsr", "relearned_nsr")  # checks that some runs may lack
 CAPTION = (
     "Means over seeds, ± one standard deviation; bold: no other method is better in one of NSR and "
     "FD and at least as good in the other. Second judge: non-sensitive rate by a support vector "
@@ -40,7 +41,8 @@ CAPTION = (
     "share of samples that are nearer to an image of S than to any of as many other sensitive "
     "images (0.5: S is not copied). Relearned: rate after the model was fine-tuned on U without "
     "protection, where relearn_<method> was run. Training: of all models that the method draws "
-    "from. Calls: of a network for each image that is kept."
+    "from. Calls: of a network for each image that is kept. (1 of 5): so many of the runs were "
+    "checked."
 )
 
 
@@ -84,12 +86,21 @@ class CallsPerImage(NamedTuple):
         """How often for each image that is kept."""
         calls = float(self.sampling.num_steps)
         if "guiding" in method.sections:
-            first, end = self.guiding.timesteps
-            last = self.noise.num_train_timesteps
-            calls *= 1 + (min(end, last) - min(first, last)) / last
+            calls += self._guided_steps()
         if "filtering" in method.sections:
             calls /= 1 - self.filtering.share
         return calls
+
+    def _guided_steps(self) -> int:
+        """At how many steps of the sampler the other network is asked too."""
+        from pu_diffusion_pipeline.diffusion.noising import build_noise_scheduler
+        from pu_diffusion_pipeline.diffusion.samplers import build_sampler
+
+        noise_scheduler = build_noise_scheduler(**self.noise.model_dump())
+        sampler = build_sampler(noise_scheduler, self.sampling.sampler, self.sampling.sigmas)
+        sampler.set_timesteps(self.sampling.num_steps)
+        first, end = self.guiding.timesteps
+        return sum(first <= int(timestep) < end for timestep in sampler.timesteps)
 
 
 def frontier_points(runs: pd.DataFrame, calls: CallsPerImage) -> pd.DataFrame:
@@ -102,8 +113,9 @@ def frontier_points(runs: pd.DataFrame, calls: CallsPerImage) -> pd.DataFrame:
     Returns:
         Columns label, n, of rate and distance the mean with `_low` and `_high` (one standard
         deviation over seeds; of a single run its interval, or nothing), the means of `CHECKS` and
-        of the counts of classes, and `is_on_front`: no other method is better in one and at least
-        as good in the other. A method that is trained on the ground truth is never on it.
+        of the counts of classes, `<name>_n`, how many runs the means of `COUNTED` are of, and
+        `is_on_front`: no other method is better in one and at least as good in the other. A method
+        that is trained on the ground truth is never on it.
     """
     keys = ["method", "beta", "gamma"]
     counts = [name for name in runs if name.startswith(CLASS)]
@@ -115,6 +127,7 @@ def frontier_points(runs: pd.DataFrame, calls: CallsPerImage) -> pd.DataFrame:
             "n": len(part),
             **mean_and_range(part),
             **part[[*checks, *counts]].mean().to_dict(),
+            **{f"{name}_n": part[name].count() for name in COUNTED if name in part},
             "calls": calls.of(METHODS[key[0]]),
         }
         for key, part in runs.groupby(keys, dropna=False, sort=False)
@@ -125,12 +138,15 @@ def frontier_points(runs: pd.DataFrame, calls: CallsPerImage) -> pd.DataFrame:
 
 
 def _seconds(points: pd.DataFrame) -> list[float]:
-    """A point's own, or of all models that it draws from; NaN where one of them has no runs."""
+    """Of all models that a point draws from; NaN where one of the others has no runs.
+
+    A run's own seconds are those of the first of them.
+    """
     of_method = points.groupby("method", sort=False)["train_seconds"].mean()
-    drawn = points["method"].map(lambda name: METHODS[name].draws_from)
+    others = points["method"].map(lambda name: METHODS[name].draws_from[1:])
     return [
-        float(sum(of_method.get(one, float("nan")) for one in models)) if models else float(own)
-        for models, own in zip(drawn, points["train_seconds"], strict=True)
+        float(own) + sum(of_method.get(one, float("nan")) for one in models)
+        for models, own in zip(others, points["train_seconds"], strict=True)
     ]
 
 
@@ -147,7 +163,7 @@ def frontier_table(points: pd.DataFrame) -> TextTable:
         row = {"method": point["label"], "n": str(point["n"])}
         for column in (SAFE, DISTANCE):
             row[METRICS[column].symbol] = _with_deviation(point, column)
-        row |= {CHECKS[name][0]: _text(point[name], CHECKS[name][1]) for name in shown}
+        row |= {CHECKS[name][0]: _check_text(point, name) for name in shown}
         rows.append(row | {name.removeprefix(CLASS): _text(point[name], ".0f") for name in counts})
     front = frozenset((row, "method") for row in range(len(rows)) if points["is_on_front"][row])
     return TextTable(pd.DataFrame(rows), front, caption=CAPTION)
@@ -167,6 +183,12 @@ def _with_deviation(point: pd.Series, column: str) -> str:
     return f"{text} ± {METRICS[column].text(deviation)}"
 
 
+def _check_text(point: pd.Series, name: str) -> str:
+    text = _text(point[name], CHECKS[name][1])
+    checked = point.get(f"{name}_n", point["n"])
+    return text if checked in (0, point["n"]) else f"{text} ({checked:.0f} of {point['n']})"
+
+
 def _text(value: float, digits: str) -> str:
     return "–" if pd.isna(value) else format(value, digits)
 
@@ -181,7 +203,8 @@ def _is_on_front(points: pd.DataFrame, row: int) -> bool:
     here = points.loc[row]
     as_good = (points[SAFE] >= here[SAFE]) & (points[DISTANCE] <= here[DISTANCE])
     better = (points[SAFE] > here[SAFE]) | (points[DISTANCE] < here[DISTANCE])
-    return bool(compared[row]) and not (compared & as_good & better).any()
+    is_measured = bool(here[[SAFE, DISTANCE]].notna().all())
+    return bool(compared[row]) and is_measured and not (compared & as_good & better).any()
 
 
 def frontier_figure(points: pd.DataFrame) -> Figure:

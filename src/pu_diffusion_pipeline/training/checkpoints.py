@@ -1,7 +1,7 @@
-"""Resume states of one training: written atomically, checked on reading, claimed by one run.
+"""Checkpoints of one training: written atomically, checked on reading, claimed by one run.
 
 The folder is claimed before the first step: a run on other data or through other code is refused
-there, before any work. Resume states are local and disposable; what is shared is the model's
+there, before any work. Checkpoints are local and disposable; what is shared is the model's
 safetensors folder.
 """
 
@@ -45,7 +45,7 @@ class State(TypedDict, total=False):
 
 
 class CheckpointStore:
-    """The resume states under one folder."""
+    """The checkpoints under one folder."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
@@ -112,7 +112,7 @@ class CheckpointStore:
         """The newest state that is whole, or None; a damaged one is named in a warning.
 
         Raises:
-            InvalidInput: it is whole, but no resume state.
+            InvalidInput: it is whole, but no checkpoint.
         """
         for path in reversed(self._paths()):
             sidecar = path.with_suffix(".sha256")
@@ -126,7 +126,7 @@ class CheckpointStore:
 
 
 class Claim(TypedDict):
-    """What a folder of resume states belongs to."""
+    """What a folder of checkpoints belongs to."""
 
     data_digest: str
     code_digests: dict[str, str]
@@ -135,7 +135,7 @@ class Claim(TypedDict):
 def _read_claim(path: Path, folder: Path) -> Claim:
     if not path.is_file():
         raise InvalidInput(
-            f"{folder} holds resume states, but no claim.json says of what. {_way_out(folder)}"
+            f"{folder} holds checkpoints, but no claim.json says of what. {_way_out(folder)}"
         )
     try:
         claim = json.loads(path.read_text(encoding="utf-8"))
@@ -205,7 +205,7 @@ def _read(path: Path) -> State:
         raise
     except Exception as error:
         what = "it cannot be read as tensors and numbers alone, so nothing of it was run"
-        raise InvalidInput(f"{path} is no resume state: {what}. Delete it.") from error
+        raise InvalidInput(f"{path} is no checkpoint: {what}. Delete it.") from error
     if not isinstance(state, dict) or not {"step", "finished"} <= state.keys():
-        raise InvalidInput(f"{path} is no resume state: it has no step and finished. Delete it.")
+        raise InvalidInput(f"{path} is no checkpoint: it has no step and finished. Delete it.")
     return state

@@ -40,7 +40,7 @@ class Description(TypedDict):
 
 
 class JobFolder:
-    """The folder of a job, beside the resume states of its training."""
+    """The folder of a job, beside the checkpoints of its training."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -189,7 +189,7 @@ class Watching(Observer):
 
 
 class ResumeStates(Observer):
-    """Saves resume states, and at the end the finished model; gives back the newest.
+    """Saves checkpoints, and at the end the finished model; gives back the newest.
 
     Args:
         store: where they go; None keeps none.
@@ -250,7 +250,7 @@ class ResumeStates(Observer):
 
     def _save(self, learner: Learner, state: State) -> None:
         if self._store is not None and learner.is_first:
-            with go_on_if_disk_is_full("resume state", learner.step, self._store):
+            with go_on_if_disk_is_full("checkpoint", learner.step, self._store):
                 self._store.save(state)
 
 
@@ -261,7 +261,7 @@ def _told_if_it_does_not_fit(state: State, folder: Path) -> Iterator[None]:
     except (AttributeError, KeyError, RuntimeError, TypeError) as error:
         why = f"{type(error).__name__}: {error}".splitlines()[0]
         raise InvalidInput(
-            f"The resume state of step {state['step']} in {folder} does not fit this training "
+            f"The checkpoint of step {state['step']} in {folder} does not fit this training "
             f"({why}). Delete it to go on from the one before, or {folder} to start over."
         ) from error
 

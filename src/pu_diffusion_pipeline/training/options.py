@@ -109,9 +109,7 @@ class RelearningOptions(Options):
     num_images: Annotated[int, Field(ge=2)]
 
     @model_validator(mode="after")
-    def _has_a_look(self) -> "RelearningOptions":
-        if self.every > self.num_steps:
-            raise ValueError(
-                f"every must be at most num_steps ({self.num_steps}), got {self.every}"
-            )
+    def _has_a_look_at_the_end(self) -> "RelearningOptions":
+        if self.num_steps % self.every:
+            raise ValueError(f"every must divide num_steps ({self.num_steps}), got {self.every}")
         return self

@@ -95,14 +95,14 @@ def train(
     watcher: Watcher | None = None,
     objective: Objective | None = None,
 ) -> Trained:
-    """Train in this process, from the newest resume state if there is one.
+    """Train in this process, from the newest checkpoint if there is one.
 
     Several processes share every batch if a launcher has started them so.
 
     Args:
         job: what is trained, and how; its model is trained in place.
         sets: the training images.
-        checkpoints: where resume states go; None keeps none.
+        checkpoints: where checkpoints go; None keeps none.
         watcher: looks at the model every so many steps; None: nobody does.
         objective: minimised in place of the method's own.
 

@@ -86,7 +86,7 @@ class LocalEngine:
         return Ended(task, -signal.SIGKILL, how)
 
     def stop(self, tasks: Collection[str] | None = None, *, kill: bool) -> None:
-        """See `Engine`. A training that is told to end names its last resume state."""
+        """See `Engine`. A training that is told to end names its last checkpoint."""
         for name in self._taken:
             if self._launcher and (tasks is None or name in tasks):
                 self._launcher.ask(Signal(name, signal.SIGKILL if kill else signal.SIGTERM))
