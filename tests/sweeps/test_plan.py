@@ -130,6 +130,23 @@ def test_values_that_matter_for_sampling_alone_share_the_training(project):
     assert all(trainings[0].name in task.needs for task in ends)
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"evaluation.neighborhood": (3, 5)},
+        {"judge.num_epochs": (1, 2)},
+        {"sensitivity.folds": (2, 3)},
+        {"filtering.share": (0.1, 0.2), "guiding.weight": (1.0, 2.0)},
+    ],
+)
+def test_what_comes_after_a_shared_training_waits_for_it(project, values):
+    check_laws(plan_of(project, methods="all", set=values))
+    plan = plan_of(project, methods=("pu",), set=values)
+    check_laws(plan)
+    assert "pu.training.train_denoiser" not in nodes_of(plan.tasks[0])
+    assert "pu.sampling.sample_model" not in nodes_of(plan.tasks[0])
+
+
 def test_a_parameter_that_does_not_matter_gives_no_second_run(project):
     plan = plan_of(project, methods=("unsupervised",), set={"class_prior.folds": (2, 3)})
     assert len(plan.runs) == 1
@@ -232,6 +249,10 @@ def test_a_command_is_read_back_as_the_parameters_it_was_made_of():
         "data": {"root": "/d", "download": False, "normal_classes": [1, 3]},
     }
     given["beta"] = 1e-5
+    for number, text in enumerate(
+        ("/data/set #2", "a, b", "a: b", "123", "null", "it's", "x=y", "~")
+    ):
+        given["data"][f"text_{number}"] = text
     *_, option = kedro_run("test", ["train_pu"], given)
     assert flat(parse_params(option.removeprefix("--params="))) == flat(given)
     assert nested(flat(given)) == given

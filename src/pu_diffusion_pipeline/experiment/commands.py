@@ -1,9 +1,12 @@
 """The `kedro run` commands that make a run: one spelling for messages, reports and reproduction."""
 
 import json
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
+
+import yaml
 
 from pu_diffusion_pipeline.diffusion.methods import DEFAULT_METHODS, METHODS
 
@@ -11,6 +14,9 @@ if TYPE_CHECKING:  # the config loader imports this module, and pandas takes its
     import pandas as pd
 
 DEFAULT_BENCHMARK = "digits_even"
+PLAIN = re.compile(
+    r"[\w./+@~-]+"
+)  # text that needs no quotes in --params, if YAML reads it as text
 
 
 def pipelines_of(method: str) -> list[str]:
@@ -134,5 +140,10 @@ def flat(parameters: Mapping[str, object], prefix: str = "") -> dict[str, object
 
 
 def _spell(value: object) -> str:
-    """As YAML reads it: null, true and lists are spelled as in JSON."""
-    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+    """As YAML reads it: null, true and lists are spelled as in JSON; other text gets quotes."""
+    if not isinstance(value, str):
+        return json.dumps(value, separators=(",", ":"))
+    if PLAIN.fullmatch(value) and yaml.safe_load(value) == value:
+        return value
+    doubled = value.replace("'", "''")
+    return f"'{doubled}'"

@@ -20,9 +20,10 @@ from pu_diffusion_pipeline.sweeps.runs import METHODS_PIPELINE, Run, Saved, runs
 
 TRAINING = ".training."  # in the name of a node
 Goals = frozenset[tuple[Run, str]]  # pipelines of runs
-# Of a task: the first run that needs it; what it is made for, None: for this run alone; the node,
-# where it is a training, which has a task of its own.
-Key = tuple[Run, Goals | None, str]
+# Of a task: the first run that needs it; what it is made for, None: for this run alone; after how
+# many trainings, one behind the other, it comes; the node, where it is a training, which has a task
+# of its own.
+Key = tuple[Run, Goals | None, int, str]
 
 
 class Step(NamedTuple):
@@ -169,6 +170,7 @@ def _keys(order: Sequence[Step], is_single: Mapping[Step, bool]) -> dict[Step, K
     directly. So the judge waits for no training, and no training for the judge.
     """
     readers = _readers(order)
+    depths = _depths(order)
     own: dict[Step, str | None] = {}
     made_for: dict[Step, Goals] = {}
     for step in reversed(order):
@@ -180,9 +182,9 @@ def _keys(order: Sequence[Step], is_single: Mapping[Step, bool]) -> dict[Step, K
         is_own = is_single[step] and all(own[one] and one.run is step.run for one in readers[step])
         own[step] = _pipeline_of(step) if is_own else None
     return {
-        step: (step.run, None, "")
+        step: (step.run, None, 0, "")
         if own[step]
-        else (step.run, made_for[step], step.node if TRAINING in step.node else "")
+        else (step.run, made_for[step], depths[step], step.node if TRAINING in step.node else "")
         for step in order
         if own[step] or made_for[step]
     }
@@ -205,6 +207,16 @@ def _readers(order: Sequence[Step]) -> dict[Step, list[Step]]:
     return readers
 
 
+def _depths(order: Sequence[Step]) -> dict[Step, int]:
+    """How many trainings each step comes after, where one reads what the other has made."""
+    makers = _first_makers(order)
+    depths: dict[Step, int] = {}
+    for step in order:
+        read = {makers[path] for path in step.reads if path in makers}
+        depths[step] = max((depths[one] + (TRAINING in one.node) for one in read), default=0)
+    return depths
+
+
 def _first_makers(order: Iterable[Step]) -> dict[Path, Step]:
     """Every seed's split writes the table of test images, always the same: the first counts."""
     makers: dict[Path, Step] = {}
@@ -218,7 +230,7 @@ def _connected(gathered: Mapping[Key, Sequence[Step]]) -> list[Task]:
     """Tasks that wait for those that make what they read, and for earlier ones that write it."""
     made_by: dict[Path, str] = {}
     tasks = []
-    for (run, made_for, _), steps in _in_order(gathered):
+    for (run, made_for, *_), steps in _in_order(gathered):
         name = _name(run, steps, is_shared=made_for is not None)
         made = {saved.path for step in steps for saved in step.makes}
         read = {path for step in steps for path in step.reads}
@@ -229,12 +241,15 @@ def _connected(gathered: Mapping[Key, Sequence[Step]]) -> list[Task]:
 
 
 def _in_order(gathered: Mapping[Key, Sequence[Step]]) -> list[tuple[Key, Sequence[Step]]]:
-    """Run by run; what is made for more comes before what is made for a part of that."""
+    """Run by run; what is made for more comes before what is made for a part of that.
+
+    Of what is made for the same, the trainings come between what they need and what needs them.
+    """
     runs = list(dict.fromkeys(run for run, *_ in gathered))
 
-    def place(item: tuple[Key, Sequence[Step]]) -> tuple[int, bool, int, bool]:
-        run, made_for, training = item[0]
-        return runs.index(run), made_for is None, -len(made_for or ()), bool(training)
+    def place(item: tuple[Key, Sequence[Step]]) -> tuple[int, bool, int, int, bool]:
+        run, made_for, depth, training = item[0]
+        return runs.index(run), made_for is None, -len(made_for or ()), depth, bool(training)
 
     return sorted(gathered.items(), key=place)
 
