@@ -17,7 +17,7 @@ from pu_diffusion_pipeline.errors import InvalidInput, ProcessFailed
 from pu_diffusion_pipeline.search import command, optimizer
 from pu_diffusion_pipeline.search.optimizer import first_points, is_poor, propose
 from pu_diffusion_pipeline.search.space import Range, Search, Space, parse_range
-from pu_diffusion_pipeline.search.trials import Measured, Trial, best_of, table_of
+from pu_diffusion_pipeline.search.trials import Measured, Trial, best_of, open_ones, table_of
 from pu_diffusion_pipeline.sweeps import command as sweeps
 from pu_diffusion_pipeline.sweeps.command import How, Talk
 from pu_diffusion_pipeline.sweeps.engines.interface import Ended
@@ -198,6 +198,26 @@ def test_several_trials_run_at_once(search):
     assert len(machine.betas) == 5
 
 
+def test_where_there_is_room_for_many_most_trials_still_wait_for_results(search):
+    machine = Machine(capacity=100)
+    search(machine, 8)
+    assert machine.most == optimizer.NUM_FIRST
+
+
+def test_fewer_trials_than_are_there_end_some_open_ones():
+    there = [trial(0.1, 0.9), trial(0.2), trial(0.15, 0.9), trial(0.3)]
+    assert [one.values["beta"] for one in open_ones(there, 3)] == [0.2]
+    assert open_ones(there, 2) == []
+
+
+def test_beta_may_be_fixed_where_something_else_is_searched(project):
+    ranges = {"training.learning_rate": Range(1e-4, 1e-3, is_log=True)}
+    space = Space(Search("test", ranges=ranges, params={"beta": 0.2}), project)
+    assert space.run_at({"training.learning_rate": 2e-4}).configured.parameters.beta == 0.2
+    ranges = {"sensitivity.beta": Range(0.05, 0.2)}  # a number that may be a word
+    Space(Search("test", "pu_weighted", ranges=ranges), project)
+
+
 def test_a_failed_trial_is_noted_and_neither_ends_the_search_nor_is_repeated(search):
     machine = Machine(fails=lambda beta: beta > 0.24)
     search(machine, 5)
@@ -261,6 +281,9 @@ def test_looks_are_compared_with_those_of_trials_within_the_limit():
         assert is_poor(BETA, looking, [*others, *ruined, looking], limit=20.0) == poor
     assert not is_poor(BETA, trial(0.15, looks={2: 0.1}), others[:1], limit=20.0)
     assert not is_poor(BETA, trial(0.15), others, limit=20.0)
+    alone = [others[0], trial(0.12, 0.9)]  # the second was not watched
+    for known in (alone, [others[0], others[0]]):
+        assert not is_poor(BETA, trial(0.15, looks={2: 0.1}), known, limit=20.0)
 
 
 def test_points_have_few_digits_and_lie_in_their_ranges():
@@ -321,7 +344,7 @@ def test_a_range_that_cannot_be_is_refused(text, message):
         ({"within": 0.0}, "--within: expected a number above 0, got 0"),
         ({"within": math.nan}, "--within: expected a number above 0"),
         ({"benchmark": "tset"}, "--env: no benchmark 'tset'"),
-        ({"method": "pv"}, "--methods: must be one of"),
+        ({"method": "pv"}, "--method: must be one of"),
         ({"method": "clean"}, "--beta: clean does not use beta"),
         ({"ranges": {"beta": Range(0.1, 1.5)}}, r"beta: must be a number in \[0, 1\)"),
         ({"ranges": {"training.learnin_rate": Range(1, 2)}}, "did you mean training.learning_rate"),
@@ -329,7 +352,7 @@ def test_a_range_that_cannot_be_is_refused(text, message):
         ({"ranges": {"training.log_every": Range(1, 2)}}, "makes no difference to pu"),
         ({"ranges": {"training.num_steps": Range(1.5, 2)}}, "whole numbers, got 1.5:2"),
         ({"ranges": {"noise.schedule": Range(1, 2)}}, "expected a parameter that is a number"),
-        ({"ranges": {"seed": Range(1, 2)}}, "seed is set by"),
+        ({"ranges": {"seed": Range(1, 2)}}, "seed is set by --seed here"),
         ({"params": {"beta": 0.1}}, "beta is set by --beta here"),
         ({"params": {"seed": 1}}, "seed is set by --seed here"),
     ],

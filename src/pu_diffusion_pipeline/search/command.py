@@ -9,12 +9,13 @@ from pu_diffusion_pipeline.experiment.commands import typed
 from pu_diffusion_pipeline.experiment.locks import hold
 from pu_diffusion_pipeline.reports.trials import trials_figure, trials_table
 from pu_diffusion_pipeline.search.feed import TrialFeed
-from pu_diffusion_pipeline.search.optimizer import first_points, require_optuna
+from pu_diffusion_pipeline.search.optimizer import NUM_FIRST, first_points, require_optuna
 from pu_diffusion_pipeline.search.space import Search, Space
 from pu_diffusion_pipeline.search.trials import (
     Trial,
     best_of,
     measure,
+    open_ones,
     read_trials,
     table_of,
     write_trials,
@@ -82,7 +83,7 @@ def search(asked: Search, project: Path, num_trials: int, how: How, talk: Talk) 
 def _first_plan(space: Space, trials: Sequence[Trial], num_trials: int) -> Plan:
     """What is known before the first result: the reference, trials that wait, the first ones."""
     new = first_points(space.ranges, space.search.seed)[len(trials) : num_trials]
-    waiting = [one.run for one in trials if one.state == "open"]
+    waiting = [one.run for one in open_ones(trials, num_trials)]
     runs = [space.reference, *waiting, *map(space.run_at, new)]
     tasks = {task.name: task for run in runs for task in plan_of([run]).tasks}
     return Plan(runs, list(tasks.values()))
@@ -108,7 +109,8 @@ def _run(
     limit = limit_of(space)
     talk.say(f"The Frechet distance may be at most {limit:.2f}.")
     trials = read_trials(folder / TABLE, space)  # under the lock: another may have worked meanwhile
-    feed = TrialFeed(space, trials, num_trials, limit, folder / TABLE, engine.capacity, talk.say)
+    at_once = setup.workers or min(engine.capacity, NUM_FIRST)  # the others wait for results
+    feed = TrialFeed(space, trials, num_trials, limit, folder / TABLE, at_once, talk.say)
     Execution((), engine, {}, setup.log_of, talk.say, feed).run()
     return trials
 

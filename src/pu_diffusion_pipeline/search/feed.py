@@ -12,6 +12,7 @@ from pu_diffusion_pipeline.search.trials import (
     State,
     Trial,
     looks_of,
+    open_ones,
     table_of,
     write_trials,
 )
@@ -46,7 +47,7 @@ class TrialFeed:
     ) -> None:
         self._space, self._trials, self._num_trials = space, trials, num_trials
         self._limit, self._table, self._capacity, self._say = limit, table, capacity, say
-        self._waiting = [one for one in trials if one.state == "open"]
+        self._waiting = open_ones(trials, num_trials)
         self._running: dict[str, list[Trial]] = {}  # the run's task to the trials that it is for
 
     def more(self) -> Sequence[Task]:

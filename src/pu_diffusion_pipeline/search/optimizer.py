@@ -82,13 +82,17 @@ def is_poor(
 
     Only trials within the limit count: a model that is ruined shows few sensitive images too.
     """
-    within = [one for one in trials if one.measured and one.measured.distance <= limit]
+    within = {
+        tuple(one.values.items()): one  # a run that was met twice counts once
+        for one in trials
+        if one.measured and one.measured.distance <= limit
+    }
     if not trial.looks or len(within) < LEAST_KNOWN:
         return False
     import optuna
 
-    pruner = optuna.pruners.MedianPruner(n_startup_trials=LEAST_KNOWN)
-    study = _study(ranges, within, limit, None)
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=LEAST_KNOWN, n_min_trials=LEAST_KNOWN)
+    study = _study(ranges, list(within.values()), limit, None)
     return pruner.prune(study, _frozen(trial, ranges, limit))
 
 

@@ -10,12 +10,14 @@ from typing import NamedTuple
 from pu_diffusion_pipeline.diffusion.methods import METHODS
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.experiment.commands import DEFAULT_BENCHMARK, flat
+from pu_diffusion_pipeline.options import require_one_of
 from pu_diffusion_pipeline.sweeps.arguments import make_request
 from pu_diffusion_pipeline.sweeps.runs import Configured, Run, configuration, nested, open_run
 
 REFERENCE = "unsupervised"  # whose distance the limit is a multiple of
 DIGITS = 3  # significant ones of a value: names of folders stay readable, and runs are met again
 OWN_OPTIONS = {"seed": "--seed", "beta": "--beta"}
+BETAS = ("beta", "sensitivity.beta")  # numbers, though words are allowed too
 Values = Mapping[str, float]  # parameter to value
 
 
@@ -132,7 +134,7 @@ class Space:
 
     def _typed(self, name: str, found: Range) -> Range:
         usual = flat(self._base.parameters.model_dump()).get(name)
-        if isinstance(usual, bool) or (isinstance(usual, str | list) and name != "beta"):
+        if isinstance(usual, bool) or (isinstance(usual, str | list) and name not in BETAS):
             raise InvalidInput(f"{_option(name)}: expected a parameter that is a number")
         if not isinstance(usual, int):
             return found
@@ -169,13 +171,19 @@ def _check(search: Search, project: Path) -> None:
     if not (math.isfinite(search.within) and search.within > 0):
         raise InvalidInput(f"--within: expected a number above 0, got {search.within:g}")
     for name, option in OWN_OPTIONS.items():
-        if name in flat(search.params):
+        if name in flat(search.params) and (name in search.ranges or name == "seed"):
             raise InvalidInput(f"{name} is set by {option} here, not by --params")
+    if "seed" in search.ranges:
+        raise InvalidInput("seed is set by --seed here, not by --set")
+    try:
+        require_one_of(search.method, METHODS)
+    except ValueError as error:
+        raise InvalidInput(f"--method: {error}") from error
     given = {
         "benchmarks": (search.benchmark,),
         "methods": (search.method,),
         "set": {name: one[:2] for name, one in search.ranges.items() if name != "beta"},
-        "params": search.params,
+        "params": {name: one for name, one in search.params.items() if name != "beta"},
     }
     make_request(given, project / "conf", "search")
     if "beta" in search.ranges and not METHODS[search.method].uses_beta:

@@ -60,6 +60,12 @@ def measure(run: Run) -> Measured:
     return Measured(float(str(values[SAFE])), float(str(values[DISTANCE])))
 
 
+def open_ones(trials: Sequence[Trial], num_trials: int) -> list[Trial]:
+    """The trials of an earlier call that go on: no more than there shall be at the end."""
+    waiting = [one for one in trials if one.state == "open"]
+    return waiting[: max(num_trials - (len(trials) - len(waiting)), 0)]
+
+
 def looks_of(run: Run) -> dict[int, float]:
     """Step to the rate that the watch of its training saw; empty if nobody watches."""
     if run.configured.parameters.watch.every is None or not METHODS[run.method].trains:

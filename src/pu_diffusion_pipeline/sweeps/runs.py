@@ -205,7 +205,7 @@ def open_run(
         pipeline = whole.to_outputs(f"{method}.metrics")
         refuse_unmet((node.name for node in pipeline.nodes), parameters)
     except InvalidInput as error:
-        raise InvalidInput(f"--methods: {benchmark} cannot run {method}: {error}") from error
+        raise InvalidInput(f"{benchmark} cannot run {method}: {error}") from error
     return Run(benchmark, method, given, configured, pipeline, own)
 
 
