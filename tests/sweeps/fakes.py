@@ -41,6 +41,8 @@ if what == "die_once" and once(f"{output}.marker"):
 if what == "end_parent_once" and once(f"{output}.marker"):
     os.kill(os.getppid(), signal.SIGKILL)
     time.sleep(60)
+if what == "told_to_end_once" and once(f"{output}.marker"):
+    sys.exit(128 + signal.SIGTERM)
 if what == "sleep":
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     with open("begun", "a") as file:

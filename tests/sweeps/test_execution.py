@@ -79,6 +79,24 @@ def test_a_lost_worker_is_told_and_its_task_begun_once_more(project):
     assert any(line.startswith("killed by signal 9: out of memory?: run after") for line in said)
 
 
+def test_a_training_that_was_told_to_end_begins_once_more(project):
+    said = run_sweep(project, [task(project, "run", "told_to_end_once")])
+    assert any(line.startswith("killed by signal 15: run") for line in said)
+    assert begun(project) == ["run", "run"]
+
+
+def test_a_signal_that_is_ignored_stays_so():
+    """What `nohup` does."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with execution._counted_signals() as caught:
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert caught == []
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_a_task_that_is_killed_twice_has_failed(project):
     with pytest.raises(ProcessFailed):
         run_sweep(project, [task(project, "run", "die")])
@@ -128,6 +146,20 @@ def test_another_ctrl_c_kills_a_worker_that_does_not_stop(project):
     sweep.press_ctrl_c()
     assert sweep.end() == 130
     assert [pid for pid in processes(project) if lives(pid)] == []
+
+
+def test_another_ctrl_c_ends_the_process_that_still_imports(tmp_path, monkeypatch):
+    project = make_project(tmp_path / "slow", monkeypatch, modules=("slow",))
+    (project / "slow.py").write_text("import time; open('imports', 'w'); time.sleep(60)")
+    sweep = InBackground(project, [task(project, "run")])
+    sweep.wait_until((project / "imports").exists)
+    sweep.press_ctrl_c()
+    sweep.wait_until(lambda: "Stopping 1 workers" in sweep.said)
+    sweep.press_ctrl_c()
+    began = time.monotonic()
+    assert sweep.end() == 130
+    assert time.monotonic() - began < 30
+    assert begun(project) == []
 
 
 class Feed:

@@ -105,6 +105,7 @@ def test_the_script_is_bash_and_asks_for_what_was_given(tmp_path):
     [
         ({"gpus_per_run": 0.5}, "--gpus-per-run: Slurm gives whole GPUs, got 0.5"),
         ({"workers": 0}, "--workers"),
+        ({"memory_per_run": -2.0}, "--memory-per-run: expected a number from 0 on, got -2"),
         ({"engine_option": {"Par tition": "x"}}, "--engine-option: expected such as"),
         ({"engine_option": {"time": "1\n#SBATCH"}}, "--engine-option: expected such as"),
         ({"engine_option": {"output": "x"}}, "--engine-option: output is set by the sweep"),
@@ -135,7 +136,9 @@ def test_tasks_run_in_their_order_and_write_their_logs(tmp_path):
     execution.run()
     assert "2 threads" in (tmp_path / "sweep/logs/shared.log").read_text()
     for number in range(3):
-        assert (tmp_path / f"sweep/logs/run-{number}.log").read_text() == "made\n"
+        command, said_by_run = (tmp_path / f"sweep/logs/run-{number}.log").read_text().splitlines()
+        assert command.startswith("$ kedro ")
+        assert said_by_run == "made"
     assert said[0] == "started: shared"
 
 
@@ -163,7 +166,7 @@ def test_stopping_cancels_the_jobs(tmp_path):
     engine.start(execution._tasks["long"])
     log = tmp_path / "sweep/logs/long.log"
     until = time.monotonic() + 20
-    while not (log.exists() and log.read_text()) and time.monotonic() < until:
+    while len(log.read_text().splitlines()) < 2 and time.monotonic() < until:  # after the command
         time.sleep(0.02)
     engine.stop(kill=False)
     ended = []
@@ -171,7 +174,7 @@ def test_stopping_cancels_the_jobs(tmp_path):
         ended = engine.wait(0.1)
     assert [(one.task, one.code) for one in ended] == [("long", 1)]
     with pytest.raises(ProcessLookupError):
-        os.kill(int(log.read_text().split()[1]), 0)
+        os.kill(int(log.read_text().split()[-1]), 0)
 
 
 @pytest.mark.usefixtures("fake_slurm", "run_script")
@@ -181,7 +184,7 @@ def test_one_job_is_cancelled_and_the_other_goes_on(tmp_path):
         engine.start(task(name, line))
     log = tmp_path / "sweep/logs/long.log"
     until = time.monotonic() + 20
-    while not (log.exists() and log.read_text()) and time.monotonic() < until:
+    while len(log.read_text().splitlines()) < 2 and time.monotonic() < until:  # after the command
         time.sleep(0.02)
     engine.stop(["long"], kill=False)
     ended = []

@@ -15,6 +15,7 @@ from pu_diffusion_pipeline.sweeps.plan import Task
 
 PATIENCE = 0.2  # seconds between two looks at Ctrl-C
 LEAST = 1.0  # seconds that a task counts for at least
+SIGNALLED = 128  # an exit code above it: the program was told to end by that signal
 GO_ON = "The same command goes on from here."
 STOPPED = "stopped"  # how a task ended that its feed did not want any more
 Say = Callable[[str], object]
@@ -157,6 +158,8 @@ class Execution:
 
     def _end(self, ended: Ended) -> None:
         name, code, how, is_lost = ended
+        if code > SIGNALLED:  # a training that is told to end says so by its exit code
+            code = SIGNALLED - code
         how = how or _how(code)
         self._took[name] = time.monotonic() - self._running.pop(name)
         duration = spell_seconds(self._took[name])
@@ -236,7 +239,9 @@ class Execution:
 def _counted_signals() -> Iterator[list[int]]:
     """Ctrl-C and the signals of schedulers, noted instead of raised: no process is forgotten."""
     caught: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    every = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    # What is ignored stays so: nohup ignores SIGHUP, and nothing else.
+    numbers = [one for one in every if signal.getsignal(one) is not signal.SIG_IGN]
     before = [signal.signal(one, lambda number, frame: caught.append(number)) for one in numbers]
     try:
         yield caught

@@ -1,10 +1,12 @@
 """What a sweep needs of the place where its tasks run."""
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.experiment.commands import typed
 from pu_diffusion_pipeline.sweeps.plan import Task
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -37,14 +39,27 @@ class Setup(NamedTuple):
         """The log of a task, by the task's name."""
         return self.logs / f"{task}.log"
 
-    def refuse_no_worker(self) -> None:
-        """Refuse a number of workers that could do nothing.
+    def begin_log(self, task: Task) -> Path:
+        """The log of a task, with the command that is about to write to it."""
+        log = self.log_of(task.name)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            output.write(f"$ {typed(task.arguments)}\n".encode())
+        return log
+
+    def refuse_impossible(self) -> None:
+        """Refuse a number of workers that could do nothing, and sizes that are none.
 
         Raises:
-            InvalidInput: it is below 1.
+            InvalidInput: naming the option.
         """
         if self.workers is not None and self.workers < 1:
             raise InvalidInput(f"--workers: expected at least 1, got {self.workers}")
+        for name in ("gpus_per_run", "memory_per_run"):
+            size = getattr(self, name)
+            if size is not None and not (math.isfinite(size) and size >= 0):
+                option = f"--{name.replace('_', '-')}"
+                raise InvalidInput(f"{option}: expected a number from 0 on, got {size:g}")
 
     def refuse(self, *fields: str) -> None:
         """Refuse what an engine does not know.

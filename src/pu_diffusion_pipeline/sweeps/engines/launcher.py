@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pu_diffusion_pipeline.sweeps.engines import launching
-from pu_diffusion_pipeline.sweeps.engines.launching import AT_ONCE, Signal, Start
+from pu_diffusion_pipeline.sweeps.engines.launching import AT_ONCE, READY, Signal, Start
 
 
 class Launcher:
@@ -37,6 +37,7 @@ class Launcher:
                 start_new_session=True,
             )
         self._rest = b""
+        self.is_ready = False  # whether it has imported what it shares
 
     def ask(self, request: Start | Signal) -> None:
         """Send a request; if the launcher has ended, `wait` says so."""
@@ -59,7 +60,13 @@ class Launcher:
         if not received:
             raise EOFError
         *lines, self._rest = (self._rest + received).split(b"\n")
-        return [tuple(json.loads(line)) for line in lines]
+        told = [tuple(json.loads(line)) for line in lines]
+        self.is_ready = self.is_ready or bool(told)
+        return [one for one in told if one != READY]
+
+    def kill(self) -> None:
+        """End it at once; `wait` says so."""
+        self._process.kill()
 
     def close(self) -> None:
         """End it and the tasks that still run."""

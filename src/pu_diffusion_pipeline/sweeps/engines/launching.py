@@ -7,8 +7,8 @@ With MODULE this process imports that once and forks: each task begins with all 
 Without, it starts Python anew for each. Itself it needs the standard library only.
 
 Requests are lines of JSON on its standard input: `Start` or `Signal`. On its standard output it
-answers with a line for each task that has ended: name and exit code. When its standard input ends,
-the tasks are killed.
+answers with `READY` when it has imported all, and with a line for each task that has ended: name
+and exit code. When its standard input ends, the tasks are killed.
 """
 
 import json
@@ -26,6 +26,7 @@ from pu_diffusion_pipeline.sweeps.engines import child
 
 POLL = 0.02  # seconds between two looks at whether a task has ended
 AT_ONCE = 2**16  # bytes
+READY = ("", 0)  # the first answer
 
 
 class Start(NamedTuple):
@@ -66,6 +67,7 @@ def main(modules: Sequence[str]) -> None:
     os.dup2(2, 1)  # what a library prints is no answer
     for module in modules:
         import_module(module)
+    os.write(answers, json.dumps(READY).encode() + b"\n")
     task = _serve(requests, answers)
     if task is not None:
         os.close(requests)

@@ -8,7 +8,6 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from pu_diffusion_pipeline.errors import InvalidInput
-from pu_diffusion_pipeline.experiment.commands import typed
 from pu_diffusion_pipeline.sweeps.engines.interface import THREADS, Ended, Setup
 from pu_diffusion_pipeline.sweeps.engines.launcher import Launcher
 from pu_diffusion_pipeline.sweeps.engines.launching import Signal, Start
@@ -49,10 +48,7 @@ class LocalEngine:
 
     def start(self, task: Task) -> None:
         """See `Engine`."""
-        log = self._setup.log_of(task.name)
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
-            output.write(f"$ {typed(task.arguments)}\n".encode())
+        log = self._setup.begin_log(task)
         if self._launcher is None:
             self._launcher = self._begin_launcher()
         slot = self._taken[task.name] = self._free.pop(0)
@@ -87,6 +83,8 @@ class LocalEngine:
 
     def stop(self, tasks: Collection[str] | None = None, *, kill: bool) -> None:
         """See `Engine`. A training that is told to end names its last checkpoint."""
+        if kill and self._launcher and not self._launcher.is_ready:
+            self._launcher.kill()  # it still imports, and no task has begun
         for name in self._taken:
             if self._launcher and (tasks is None or name in tasks):
                 self._launcher.ask(Signal(name, signal.SIGKILL if kill else signal.SIGTERM))
@@ -115,7 +113,7 @@ def slots(setup: Setup) -> list[Slot]:
         InvalidInput: no worker, more GPUs than there are, or what only other engines know.
     """
     setup.refuse("cpus_per_run", "memory_per_run", "engine_option")
-    setup.refuse_no_worker()
+    setup.refuse_impossible()
     if setup.gpus_per_run is not None and setup.gpus_per_run <= 0:
         raise InvalidInput(f"--gpus-per-run: expected a number above 0, got {setup.gpus_per_run}")
     gpus = _gpus() if setup.uses_gpu or setup.gpus_per_run is not None else []

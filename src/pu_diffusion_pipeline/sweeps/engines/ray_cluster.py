@@ -40,7 +40,7 @@ class RayEngine:
         self._command = command
         self._running: dict[ObjectRef, str] = {}
         self._stops = setup.logs.resolve() / f".stop-{uuid.uuid4().hex[:8]}"
-        setup.refuse_no_worker()
+        setup.refuse_impossible()
         connect(OPTION)
         import ray
 

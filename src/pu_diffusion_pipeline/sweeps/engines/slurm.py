@@ -58,7 +58,7 @@ class SlurmEngine:
 
     def start(self, task: Task) -> None:
         """See `Engine`."""
-        self._setup.log_of(task.name).parent.mkdir(parents=True, exist_ok=True)
+        self._setup.begin_log(task)
         told = _run("sbatch", "--parsable", str(self._write_script(task)))
         self._jobs[told.strip().split(";")[0]] = task.name
 
@@ -122,7 +122,7 @@ def script(task: Task, setup: Setup) -> str:
 
 
 def _check(setup: Setup) -> None:
-    setup.refuse_no_worker()
+    setup.refuse_impossible()
     gpus = setup.gpus_per_run
     if gpus is not None and (gpus < 0 or gpus != int(gpus)):
         raise InvalidInput(f"--gpus-per-run: Slurm gives whole GPUs, got {gpus:g}")
