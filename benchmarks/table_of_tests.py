@@ -2,6 +2,7 @@
 
 python benchmarks/table_of_tests.py docs/results/frontier/mnist_even_small.csv
 
+The rows are those of `kedro results --to=FILE.csv`, or `runs.csv` of the pipeline `frontier`.
 Prints means and standard deviations over the seeds, and p of a two-sided paired t-test against the
 method with the best mean, for the non-sensitive rate and the Frechet distance. A share of samples
 that is filtered makes a method of its own. Methods that know the truth are shown, not compared.
@@ -18,6 +19,7 @@ from pu_diffusion_pipeline.metrics.significance import against_best
 
 COLUMNS = {"nsr": "NSR", "distance": "FD"}
 DIGITS = {"nsr": 3, "distance": 1}
+SHARE = "filtering.share"
 
 
 def cells_of(runs: pd.DataFrame, column: str) -> dict[str, tuple[str, str]]:
@@ -33,12 +35,20 @@ def cells_of(runs: pd.DataFrame, column: str) -> dict[str, tuple[str, str]]:
     cells = {}
     for name in by_seed:
         p_value = tests[name].p_value if name in tests else None
-        told = "best" if name == best else "–" if p_value is None else f"{p_value:.3f}"
+        deviation = spread["std"][name]
+        mean = f"{spread['mean'][name]:.{digits}f}"
         cells[name] = (
-            f"{spread['mean'][name]:.{digits}f} ± {spread['std'][name]:.{digits}f}",
-            told,
+            mean if pd.isna(deviation) else f"{mean} ± {deviation:.{digits}f}",
+            "best" if name == best else spelled(p_value),
         )
     return cells
+
+
+def spelled(p_value: float | None) -> str:
+    """With three digits."""
+    if p_value is None:
+        return "–"
+    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
 def is_reference(name: str) -> bool:
@@ -54,11 +64,9 @@ def main() -> None:
     parser.add_argument("rows", type=Path)
     runs = pd.read_csv(parser.parse_args().rows)
     runs["name"] = runs["method"]
-    if "filtering_share" in runs:
-        shares = runs["filtering_share"].map("{:g}".format)
-        runs["name"] = runs["name"].where(
-            runs["filtering_share"].isna(), runs["method"] + ", " + shares
-        )
+    if SHARE in runs:
+        shares = runs[SHARE].map("{:g}".format)
+        runs["name"] = runs["name"].where(runs[SHARE].isna(), runs["method"] + ", " + shares)
     found = [cells_of(runs, column) for column in COLUMNS]
     seeds = runs.groupby("name")["seed"].nunique()
     print(f"| method | seeds | {' | '.join(f'{name} | p' for name in COLUMNS.values())} |")
