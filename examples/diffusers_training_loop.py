@@ -51,7 +51,8 @@ def read_folder(folder: Path, size: int) -> Tensor:
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
     if not files:
         raise SystemExit(f"no pictures in {folder}")
-    pictures = [ImageOps.fit(Image.open(path).convert("RGB"), (size, size)) for path in files]
+    upright = [ImageOps.exif_transpose(Image.open(path)).convert("RGB") for path in files]
+    pictures = [ImageOps.fit(picture, (size, size)) for picture in upright]
     return torch.stack([to_tensor(picture) for picture in pictures]) * 2 - 1
 
 
@@ -133,6 +134,8 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if (options.unlabeled is None) != (options.sensitive is None):
         parser.error("expected both --unlabeled and --sensitive, or neither")
+    if options.size < 32 or options.size % 8:  # the U-Net halves the image three times
+        parser.error("--size: expected a multiple of 8 from 32 on")
     set_seed(0)
     if options.unlabeled is None:
         sets = read_digits()

@@ -35,11 +35,14 @@ def test_the_training_loop_reads_folders_and_refuses_one_alone(tmp_path, capsys)
             Image.new("RGB", (20, 12), (index * 60, 0, 0)).save(tmp_path / name / f"{index}.png")
     folders = [f"--unlabeled={tmp_path / 'u'}", f"--sensitive={tmp_path / 's'}"]
     main = example("diffusers_training_loop.py")
-    main([*folders, "--size=8", "--steps=1", "--batch-size=4", f"--to={tmp_path / 'model'}"])
+    main([*folders, "--size=32", "--steps=1", "--batch-size=4", f"--to={tmp_path / 'model'}"])
     assert (tmp_path / "model/samples.png").is_file()
     with pytest.raises(SystemExit):
         main(folders[:1])
     assert "expected both --unlabeled and --sensitive" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*folders, "--size=36"])
+    assert "--size: expected a multiple of 8" in capsys.readouterr().err
 
 
 def test_the_class_prior_of_the_digits_is_near_the_truth(capsys):

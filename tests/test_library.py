@@ -26,6 +26,7 @@ from pu_diffusion_pipeline import (
 )
 from pu_diffusion_pipeline.diffusion.saved_pipeline import saved_pipeline
 from pu_diffusion_pipeline.errors import InvalidInput
+from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores
 from raw_files import tiny_unet
 
 SIZE = 8
@@ -136,6 +137,12 @@ FITS = {"num_folds": 2, "num_components": 2, "num_epochs": 1, "seed": 0}
 TIMES = torch.zeros(4, dtype=torch.int64)
 
 
+def wider_unet():
+    """One that predicts a variance too."""
+    config = {**tiny_unet(1, SIZE).config, "out_channels": 2}
+    return diffusers.UNet2DModel.from_config(config)
+
+
 def errors_of(images=IMAGES, noise=IMAGES, timesteps=TIMES):
     return denoising_error(tiny_unet(1, SIZE), diffusers.DDPMScheduler(), images, noise, timesteps)
 
@@ -176,6 +183,22 @@ def errors_of(images=IMAGES, noise=IMAGES, timesteps=TIMES):
             "counts: test asks for 9 images",
         ),
         (
+            lambda: cross_fitted_scores(PIXELS, PIXELS, **{**FITS, "num_folds": 1}),
+            "num_folds: expected at least 2, got 1",
+        ),
+        (
+            lambda: estimate_class_prior(Scores(np.zeros(30), np.zeros(30)), delta=0),
+            "delta: expected a number between 0 and 1, got 0",
+        ),
+        (
+            lambda: Model(diffusers.UNet2DModel((8, 8)), diffusers.DDPMScheduler()),
+            "denoiser: expected config.sample_size to be the side of its images, got (8, 8)",
+        ),
+        (
+            lambda: denoising_error(wider_unet(), diffusers.DDPMScheduler(), IMAGES, IMAGES, TIMES),
+            "denoiser: expected a prediction of the shape (4, 1, 8, 8), got (4, 2, 8, 8)",
+        ),
+        (
             lambda: Model(tiny_unet(1, SIZE), diffusers.DDPMScheduler()).sample(0),
             "num_images: expected at least 1, got 0",
         ),
@@ -187,3 +210,20 @@ def test_a_bad_argument_is_named_and_no_key_of_the_parameters_is(call, message):
     said = str(refused.value)
     assert message in said
     assert not re.search(r"data\.|class_prior|sampling\.|compute\.", said)
+
+
+def test_drawing_leaves_the_denoiser_as_it_is():
+    denoiser = tiny_unet(1, SIZE).train()
+    before = {name: value.clone() for name, value in denoiser.state_dict().items()}
+    Model(denoiser, diffusers.DDPMScheduler()).sample(2, num_steps=2)
+    assert denoiser.training
+    assert not any("ByLength" in repr(one) for one in map(vars, denoiser.modules()))
+    assert all(torch.equal(before[name], value) for name, value in denoiser.state_dict().items())
+
+
+def test_a_half_precision_denoiser_trains_and_draws():
+    denoiser = tiny_unet(1, SIZE).to(torch.bfloat16)
+    half = IMAGES.bfloat16()
+    error = denoising_error(denoiser, diffusers.DDPMScheduler(), half, half, TIMES)
+    assert error.dtype == torch.float32
+    assert Model(denoiser, diffusers.DDPMScheduler()).sample(2, num_steps=2).shape == (2, 1, 8, 8)

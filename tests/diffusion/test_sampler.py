@@ -239,6 +239,27 @@ def test_samplers_keep_the_forward_process_they_were_trained_with():
     assert build_sampler(scheduler(), "sde_dpm_solver++").config.algorithm_type == "sde-dpmsolver++"
 
 
+@pytest.mark.parametrize("name", ["ddpm", "ddim"])
+def test_the_first_step_is_from_pure_noise_whatever_their_number(name):
+    noise = scheduler()
+    last = noise.config.num_train_timesteps
+    for num_steps in range(1, last + 1):
+        built = build_sampler(noise, name, num_steps=num_steps)
+        built.set_timesteps(num_steps)
+        assert built.timesteps[0] >= last - -(-last // num_steps)  # at most a step below T
+
+
+def test_images_that_are_not_finite_are_refused():
+    noise = scheduler("squaredcos_cap_v2", "v_prediction")
+    last = noise.config.num_train_timesteps  # two steps of the solver fall together
+    with pytest.raises(InvalidInput, match=r"are not finite; take fewer steps"):
+        sample(
+            tiny_denoiser(),
+            settings("dpm_solver++", num_images=2, num_steps=last),
+            noise,
+        )
+
+
 def test_an_unknown_sampler_is_refused_naming_the_known_ones():
     with pytest.raises(
         InvalidInput,

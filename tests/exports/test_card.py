@@ -97,6 +97,8 @@ def test_the_front_matter_is_what_the_hub_reads(card):
     [
         (None, {"license": "unknown"}, "unknown: set it before you publish"),
         ("Apache-2.0", {"license": "apache-2.0"}, "Apache-2.0"),
+        ("openrail++", {"license": "openrail++"}, "openrail++"),
+        ("Proprietary", {"license": "other", "license_name": "Proprietary"}, "Proprietary"),
         (
             "Ours: ask us",
             {"license": "other", "license_name": "Ours: ask us"},

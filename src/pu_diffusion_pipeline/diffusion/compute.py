@@ -173,13 +173,17 @@ def use_fast_attention(denoiser: nn.Module, device: str) -> None:
 
 
 def _meet(meeting: str, device: str) -> None:
-    """Join the other processes of this machine; accelerate then takes the group as it is."""
+    """Join the other processes of this machine; accelerate then takes the group as it is.
+
+    `meeting` is the path of a file.
+    """
     if not torch.distributed.is_initialized():
+        world_size = int(os.environ["WORLD_SIZE"])
         torch.distributed.init_process_group(
             "nccl" if device == "cuda" else "gloo",
-            init_method=meeting,
+            store=torch.distributed.FileStore(meeting, world_size),
             rank=int(os.environ["RANK"]),
-            world_size=int(os.environ["WORLD_SIZE"]),
+            world_size=world_size,
             timeout=PATIENCE,
         )
 

@@ -1,5 +1,6 @@
 """A trained model to draw from: in memory, or a folder, which may come from anybody."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +46,10 @@ class Model:
     def __post_init__(self) -> None:
         if self.denoiser.config["num_class_embeds"] is not None:
             raise InvalidInput("expected a model without classes; this one draws given classes")
+        if not isinstance(size := self.denoiser.config["sample_size"], int):
+            raise InvalidInput(
+                f"denoiser: expected config.sample_size to be the side of its images, got {size}"
+            )
 
     def sample(
         self,
@@ -56,6 +61,8 @@ class Model:
         device: str = "auto",
     ) -> Tensor:
         """Draw images as the project does by default: SDE-DPM-Solver++ at Karras noise levels.
+
+        A copy of the denoiser draws, in float32; the denoiser itself stays as it is.
 
         Args:
             num_images: at least 1.
@@ -92,7 +99,11 @@ class Model:
         )
         compute = Compute(resolve_device(device))
         images = sample_images(
-            self.denoiser, self.noise_scheduler, options, seed=seed, compute=compute
+            deepcopy(self.denoiser).float(),
+            self.noise_scheduler,
+            options,
+            seed=seed,
+            compute=compute,
         )
         return images[:num_images]
 

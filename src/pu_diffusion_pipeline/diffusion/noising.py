@@ -62,7 +62,7 @@ def denoising_error(
         denoiser: a UNet2DModel or another model that predicts what the scheduler's prediction type
             says.
         noise_scheduler: gives alpha_bar and the prediction type.
-        clean_images: x, (B, C, H, W) float32 in [-1, 1].
+        clean_images: x, (B, C, H, W) in [-1, 1], of the denoiser's own type: float32, or half.
         noise: eps, (B, C, H, W) standard Gaussian.
         timesteps: (B,) int64 in [0, T).
         conditions: c of Eq. 20, (B,) int64, passed on as `class_labels`; None: unconditional.
@@ -83,7 +83,12 @@ def denoising_error(
     signal, sigma = signal_and_noise_scale(noise_scheduler, timesteps)
     noisy_images = signal * clean_images + sigma * noise
     given = {} if conditions is None else {"class_labels": conditions}
-    predicted = denoiser(noisy_images, timesteps, **given).sample.float()
+    predicted = denoiser(noisy_images.to(clean_images.dtype), timesteps, **given).sample.float()
+    if predicted.shape != clean_images.shape:
+        raise InvalidInput(
+            f"denoiser: expected a prediction of the shape {tuple(clean_images.shape)}, "
+            f"got {tuple(predicted.shape)}"
+        )
     diffused = Diffused(clean_images, noise, signal, sigma)
     prediction_type = noise_scheduler.config.prediction_type
     squared = _difference(predicted, prediction_type, error_space, diffused).square().flatten(1)
@@ -115,6 +120,8 @@ def _difference(
         return error_of_v if error_space == "v_prediction" else signal * error_of_v
     if prediction_type == "epsilon":
         error_of_epsilon = predicted - noise
+    elif prediction_type == "sample" and error_space == "v_prediction":
+        return -(predicted - clean_images) / sigma  # also where signal is 0
     elif prediction_type == "sample":
         error_of_epsilon = -(signal / sigma) * (predicted - clean_images)
     else:

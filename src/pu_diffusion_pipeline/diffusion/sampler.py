@@ -27,6 +27,7 @@ from pu_diffusion_pipeline.diffusion.options import SamplingOptions
 from pu_diffusion_pipeline.diffusion.processes import check_devices, in_processes
 from pu_diffusion_pipeline.diffusion.samplers import build_sampler
 from pu_diffusion_pipeline.diffusion.weights_check import refuse_nonfinite
+from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.images.transforms import to_uint8
 from pu_diffusion_pipeline.progress import progress
 from pu_diffusion_pipeline.seeding import derive_seed
@@ -69,7 +70,7 @@ def sample_images(
         (num_images, C, H, W) uint8.
 
     Raises:
-        InvalidInput: weights that are not finite, or more processes than GPUs.
+        InvalidInput: weights or images that are not finite, or more processes than GPUs.
         ProcessFailed: one of several processes has ended early.
     """
     drawing = Drawing(denoiser, noise_scheduler, options, seed, compute, conditions, away)
@@ -145,7 +146,9 @@ class _Batches:
         if self.away is not None:
             self.away = self.away._replace(denoiser=self._ready(self.away.denoiser))
         options = drawing.options
-        self.sampler = build_sampler(drawing.noise_scheduler, options.sampler, options.sigmas)
+        self.sampler = build_sampler(
+            drawing.noise_scheduler, options.sampler, options.sigmas, options.num_steps
+        )
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -270,6 +273,11 @@ def _sample_batch(
     for timestep in sampler.timesteps:
         predicted = denoiser(noisy_images, timestep).sample.float()
         noisy_images = _step(sampler, predicted, timestep, noisy_images, generators)
+    if not bool(torch.isfinite(noisy_images).all()):
+        raise InvalidInput(
+            f"sampling: {num_steps} steps of {type(sampler).__name__} give images that are not "
+            "finite; take fewer steps, or the precision fp32"
+        )
     return to_uint8(noisy_images).cpu().numpy()
 
 

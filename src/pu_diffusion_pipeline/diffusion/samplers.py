@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from pu_diffusion_pipeline.diffusion.interfaces import NoiseScheduler
 
 
+DEFAULTS = "_use_default_values"  # of a configuration: what another scheduler may change
+
+
 class Sampler(NamedTuple):
     """A kind of sampler.
 
@@ -72,9 +75,25 @@ SAMPLERS: dict[str, Sampler] = {
 
 
 def build_sampler(
-    noise_scheduler: "NoiseScheduler", name: str, sigmas: str | None = None
+    noise_scheduler: "NoiseScheduler",
+    name: str,
+    sigmas: str | None = None,
+    num_steps: int | None = None,
 ) -> "SchedulerMixin":
-    """The diffusers scheduler of a sampler, with the forward process of `noise_scheduler`."""
+    """The diffusers scheduler of a sampler, with the forward process of `noise_scheduler`.
+
+    Args:
+        noise_scheduler: of the training, with T time steps.
+        name: one of `SAMPLERS`.
+        sigmas: as for `Sampler.build`.
+        num_steps: how many it will take. DDPM and DDIM step by T // num_steps from below; where
+            that leaves a remainder they would begin below T, at pure noise. So they step from T.
+    """
     if name not in SAMPLERS:
         raise InvalidInput(f"sampler must be one of {', '.join(SAMPLERS)}, got {name!r}")
-    return SAMPLERS[name].build(noise_scheduler.config, sigmas)
+    config = noise_scheduler.config
+    is_uneven = num_steps is not None and config["num_train_timesteps"] % num_steps
+    if is_uneven and not SAMPLERS[name].takes_sigmas:
+        given = {name: value for name, value in config.items() if name != DEFAULTS}
+        config = {**given, "timestep_spacing": "trailing"}
+    return SAMPLERS[name].build(config, sigmas)

@@ -3,7 +3,6 @@
 Only what is named here gets into the card, never a whole record: parameters hold paths.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pu_diffusion_pipeline.diffusion.methods import METHODS
 from pu_diffusion_pipeline.exports.finished_run import FinishedRun
+from pu_diffusion_pipeline.exports.licenses import LICENSES
 from pu_diffusion_pipeline.metrics.registry import METRICS, Metric, Record, value_at
 from pu_diffusion_pipeline.reports.tables import (
     BY_CLASS,
@@ -22,7 +22,6 @@ from pu_diffusion_pipeline.reports.tables import (
 )
 from pu_diffusion_pipeline.reports.text_table import markdown_table
 
-LICENSE_ID = re.compile(r"[a-z0-9][a-z0-9.-]*")
 TAGS = ["pytorch", "diffusers", "diffusion-models", "positive-unlabeled-learning"]
 ORIGINS = {"estimated": "estimated", "upper": "upper bound of the estimate"}
 NO_INTERVAL = "–"
@@ -106,7 +105,7 @@ def front_matter(run: FinishedRun, license_name: str | None) -> str:
     from huggingface_hub import ModelCardData
 
     license_id = (license_name or "unknown").lower()
-    is_known = LICENSE_ID.fullmatch(license_id)  # the hub asks for other ones in two fields
+    is_known = license_id in LICENSES  # the hub asks for other ones in two fields
     is_conditional = run.parameters.data.num_conditions is not None
     data = ModelCardData(
         license=license_id if is_known else "other",

@@ -64,8 +64,10 @@ def estimate_class_prior(scores: Scores, delta: float = 0.1) -> ClassPrior:
         delta: the bound fails with at most this probability.
 
     Raises:
-        InvalidInput: a score is not finite.
+        InvalidInput: a score is not finite, or delta is no probability.
     """
+    if not 0 < delta < 1:
+        raise InvalidInput(f"delta: expected a number between 0 and 1, got {delta}")
     num_labeled = len(scores.labeled_sensitive)
     # Checked first: with one image in S, some fold has none to fit on, and scores are not finite.
     if num_labeled < FEWEST:

@@ -45,7 +45,8 @@ class Risks(NamedTuple):
     Attributes:
         sensitive_positive: R_S+, mean over S of l_BCE(x, 1).
         unlabeled_negative: R_U-, mean over U of l_BCE(x, 0) = l(x).
-        sensitive_negative: R_S-, mean over S of l(x).
+        sensitive_negative: R_S-, mean over S of l(x); 0 in a batch without U. There the normal risk
+            has no estimate, and its correction would lower the errors on S.
     """
 
     sensitive_positive: Tensor
@@ -75,7 +76,7 @@ def empirical_risks(denoising_error: Tensor, labels: Tensor) -> Risks:
     return Risks(
         sensitive_positive=masked_mean(sensitive_cross_entropy(denoising_error), in_sensitive),
         unlabeled_negative=masked_mean(denoising_error, in_unlabeled),
-        sensitive_negative=masked_mean(denoising_error, in_sensitive),
+        sensitive_negative=masked_mean(denoising_error, in_sensitive) * in_unlabeled.any(),
     )
 
 

@@ -62,8 +62,15 @@ def cross_fitted_scores(
 
     Raises:
         InvalidInput: no images, or another shape or type; unknown model, no such encoder, features
-            that are not finite.
+            that are not finite, a number that is too small.
     """
+    for name, given, least in (
+        ("num_folds", num_folds, 2),
+        ("num_components", num_components, 1),
+        ("num_epochs", num_epochs, 1),
+    ):
+        if not isinstance(given, str) and given < least:
+            raise InvalidInput(f"{name}: expected at least {least}, got {given}")
     _check_images("labeled_sensitive", labeled_sensitive)
     _check_images("unlabeled", unlabeled)
     sets = (labeled_sensitive, unlabeled)

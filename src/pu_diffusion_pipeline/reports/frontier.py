@@ -97,7 +97,8 @@ class CallsPerImage(NamedTuple):
         from pu_diffusion_pipeline.diffusion.samplers import build_sampler
 
         noise_scheduler = build_noise_scheduler(**self.noise.model_dump())
-        sampler = build_sampler(noise_scheduler, self.sampling.sampler, self.sampling.sigmas)
+        how = self.sampling
+        sampler = build_sampler(noise_scheduler, how.sampler, how.sigmas, how.num_steps)
         sampler.set_timesteps(self.sampling.num_steps)
         first, end = self.guiding.timesteps
         return sum(first <= int(timestep) < end for timestep in sampler.timesteps)

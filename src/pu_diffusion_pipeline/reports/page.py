@@ -132,6 +132,7 @@ def render_page(
         judge=judge,
         warnings=_warnings(methods),
         own_judge=value_at(records[0], "non_sensitive_rate.judge.onnx"),
+        judge_split=records[0]["settings"].get("data.judge_split", "clean"),
         has_labels="non_sensitive_rate" not in records[0] or has_labels(records[0]),
         is_estimated=bool(tables.comparison["is_estimated"].any()),
         paper_judge=paper_judge_accuracy(tables.paper_row),
