@@ -1,5 +1,6 @@
 """A folder belongs to the parameters it was made with."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,16 @@ def test_other_parameters_are_refused_naming_them_the_folder_and_both_ways_out(
     assert f"rm -r {tmp_path / 'seed_0'}" in text
 
 
+def test_the_command_that_deletes_can_be_pasted(tmp_path):
+    folder = tmp_path / "my project"
+    folder.mkdir()
+    claim(folder).take()
+    with pytest.raises(InvalidInput) as refusal:
+        refuse_others([claim(folder, beta=None)])
+    command = str(refusal.value).splitlines()[-1]
+    assert shlex.split(command) == ["rm", "-r", str(folder / "seed_0")]
+
+
 def test_another_method_in_the_folder_is_refused(tmp_path):
     claim(tmp_path)._replace(method="unsupervised").take()
     with pytest.raises(InvalidInput, match="method: made with 'unsupervised', now 'pu'"):
@@ -70,7 +81,7 @@ def test_many_folders_and_differences_make_one_short_message(tmp_path):
     with pytest.raises(InvalidInput) as refusal:
         refuse_others(claims)
     lines = str(refusal.value).splitlines()
-    assert len(lines) <= 6
+    assert len(lines) <= 7
     assert "30 folders, such as " in lines[0]
     assert "  and 27 more" in lines
 

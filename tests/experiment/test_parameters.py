@@ -4,6 +4,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from conftest import REPO
+from pu_diffusion_pipeline.command_line import parse_params
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.experiment.parameters import Parameters, load_parameters
 
@@ -84,3 +85,7 @@ def test_sections_may_be_options_already():
     assert load_parameters(sections) == once
     again = load_parameters({**sections, "pretraining": {"num_steps": 5, "seed": 0}})
     assert again == once
+
+
+def test_locks_are_turned_off_by_the_word_that_the_message_names():
+    assert load_parameters(raw(**parse_params("folder_locks:off"))).folder_locks == "off"

@@ -93,6 +93,12 @@ def chosen(**more: dict) -> pd.DataFrame:
     return select_runs({**records(), **more}, asked()).runs
 
 
+def test_a_copied_folder_is_no_second_seed():
+    there = {"pu/a": record("pu", 0, 0.9), "pu/a-before": record("pu", 0, 0.9)}
+    with pytest.raises(InvalidInput, match="pu/a and pu/a-before are the same run"):
+        select_runs(there, asked())
+
+
 def test_runs_of_any_seed_method_and_beta_stand_in_one_table():
     runs = chosen(**{"pu/beta_0.2": record("pu", 0, 0.95, beta=0.2)})
     assert len(runs) == 16

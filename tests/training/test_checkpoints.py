@@ -293,7 +293,7 @@ def test_a_folder_that_is_claimed_but_holds_no_state_may_be_taken_by_another_run
     claim(store)
     claim(store, data="other images", code=OTHER_CODE)
     made = json.loads((store.folder / "claim.json").read_text())
-    assert made == {"data_digest": "other images", "code_digests": OTHER_CODE}
+    assert made == {"data_digest": "other images", "code_digests": OTHER_CODE, "beta": None}
 
 
 def test_states_without_a_claim_are_not_taken_over(store):

@@ -58,3 +58,10 @@ def test_comments_docstrings_and_layout_do_not_count(package):
 def test_a_module_that_only_one_side_has_is_named(package):
     (package / "training" / "extra.py").write_text("pass\n")
     assert changed(package) == ["training/extra.py"]
+
+
+def test_a_digest_is_the_same_in_every_version_of_python():
+    source = (
+        "class A:\n    x: int = None\n\n    def f(self, *a, b=1):\n        return f'{a!r:>3} {b}'\n"
+    )
+    assert code_identity._digest(source)[:16] == "c6d25791f4ab6d38"

@@ -11,6 +11,7 @@ import pytest
 
 import pu_diffusion_pipeline
 from pu_diffusion_pipeline.diffusion.objectives import build_objective
+from pu_diffusion_pipeline.training.worker import PARENT_VARIABLE
 from tiny_training import TRAINED, losses, train
 
 # (method, beta): with 0.99 the correction is active in some steps.
@@ -90,3 +91,13 @@ def main(folder: Path) -> None:
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
+
+
+def test_a_worker_ends_whose_starter_was_gone_before_it_looked():
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    code = "import time; from pu_diffusion_pipeline.training.worker import end_with_parent as end\n"
+    worker = [sys.executable, "-c", code + "end()\ntime.sleep(100)"]
+    source = str(Path(pu_diffusion_pipeline.__file__).parents[1])
+    env = {**os.environ, "PYTHONPATH": source, PARENT_VARIABLE: str(gone.pid)}
+    assert subprocess.run(worker, env=env, timeout=60, check=False).returncode == 1

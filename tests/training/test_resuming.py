@@ -85,6 +85,24 @@ def test_a_run_interrupted_in_any_step_goes_on_to_the_same_bits(tmp_path, whole_
     assert without_speed(resumed.history) == without_speed(whole_run.history)
 
 
+def test_a_run_with_dropout_goes_on_to_the_same_bits(tmp_path):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    def with_dropout():
+        asked = job()
+        asked.model.unet.mid_block.resnets[0].dropout = torch.nn.Dropout(0.5)
+        return asked
+
+    whole = train_job(with_dropout(), sets())
+    with pytest.raises(KeyboardInterrupt):
+        train_job(with_dropout(), sets(), CheckpointStore(tmp_path), objective=Stops(5, interrupt))
+    torch.manual_seed(1)
+    resumed = train_job(with_dropout(), sets(), CheckpointStore(tmp_path))
+    assert torch.equal(weights(resumed), weights(whole))
+    assert not torch.equal(weights(resumed), weights(train_job(job(), sets())))
+
+
 def test_a_run_by_muon_goes_on_to_the_same_bits(tmp_path):
     def interrupt():
         raise KeyboardInterrupt

@@ -97,6 +97,29 @@ def test_a_job_on_other_images_is_refused(store):
         run_job(job(), store, sets((unlabeled, 255 - sensitive)))
 
 
+def test_a_training_keeps_the_beta_that_it_has_begun_with(store, caplog):
+    first = run_job(job(), store, sets())
+    other = replace(job(), beta=0.4)  # estimated anew, on another machine
+    again = run_job(other, store, sets())
+    assert torch.equal(weights(first), weights(again))
+    assert other.record(again)["beta"] == 0.1
+    assert "begun with beta 0.1, so it keeps it; now it is 0.4" in caplog.text
+
+
+def test_a_job_that_waits_for_a_launcher_is_not_taken_for_another(store):
+    external = job(num_processes="external")
+    for _ in range(2):
+        with pytest.raises(InvalidInput, match="torchrun --nproc-per-node"):
+            run_job(external, store, sets())
+    unlabeled, sensitive = images()
+    for asked, given in (
+        (replace(external, beta=0.4), sets()),
+        (external, sets((unlabeled, 255 - sensitive))),
+    ):
+        with pytest.raises(InvalidInput, match="holds a job of other parameters, images or"):
+            run_job(asked, store, given)
+
+
 # --- in several -----------------------------------------------------------------------------------
 
 
@@ -125,7 +148,8 @@ class InTwo(NamedTuple):
 
 @pytest.fixture(scope="module")
 def in_two(tmp_path_factory) -> InTwo:
-    store = CheckpointStore(tmp_path_factory.mktemp("two") / "run" / "checkpoints")
+    store = CheckpointStore(tmp_path_factory.mktemp("two") / "run #1?" / "checkpoints")
+    (store.folder.parent.parent / "run ").touch()  # what is left of the path as a URL
     seen = []
     with ThreadPoolExecutor(1) as pool, pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", SOURCE)
@@ -185,7 +209,7 @@ def test_more_processes_than_devices_are_refused(device, message, monkeypatch):
 
 
 def saved(folder: JobFolder, asked: Job, watch: WatchSetup | None = None) -> None:
-    folder.save(asked.model, asked.description(), sets(), watch)
+    folder.save(asked.model, asked.description(), sets(), watch, "digest")
 
 
 def test_a_job_comes_back_from_its_folder(tmp_path):
@@ -330,11 +354,12 @@ def test_looks_of_a_training_that_is_made_anew_are_deleted_and_those_of_a_finish
     assert not (watch.folder / "curve.png").exists(), "nobody looks at a finished training"
 
 
-def test_a_training_that_ends_before_the_first_look_has_no_best(store, setup):
+@pytest.mark.parametrize("keep", ["last", "best", "all"])
+def test_a_training_that_ends_before_the_first_look_is_refused(store, setup, keep):
     with pytest.raises(
-        InvalidInput, match=r"watch\.every must be at most 8, the steps of this training, .*got 50"
+        InvalidInput, match=r"watch\.every must be at most 8, the steps of this training, got 50"
     ):
-        run_job(job(), store, sets(), setup(every=50, keep="best"))
+        run_job(job(), store, sets(), setup(every=50, keep=keep))
 
 
 def looks_that_found_no_room(caplog) -> int:

@@ -7,6 +7,7 @@ was saved is refused when it is read.
 """
 
 import json
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple, TypedDict
@@ -146,10 +147,12 @@ def refuse_others(claims: Iterable[Claim]) -> None:
     subject = (
         f"{len(folders)} folders, such as {first}, were" if len(folders) > 1 else f"{first} was"
     )
+    more = f", {MOST_LINES} folders at a time" if len(folders) > MOST_LINES else ""
     raise InvalidInput(
         f"{subject} made with other parameters:\n" + "\n".join(f"  {line}" for line in lines) + "\n"
         "Restore the value, or make it anew: pass the change with --params (it then gets folders "
-        "of its own), or delete what was made: rm -r " + " ".join(folders)
+        f"of its own), or delete what was made{more}:\n"
+        f"  {shlex.join(['rm', '-r', *folders[:MOST_LINES]])}"
     )
 
 

@@ -135,6 +135,14 @@ class Parameters(Options):
     evaluation: EvaluationOptions
     reporting: ReportingOptions
 
+    @model_validator(mode="before")
+    @classmethod
+    def _off_is_a_word(cls, values: object) -> object:
+        """YAML reads `off` as false."""
+        if isinstance(values, Mapping) and values.get("folder_locks") is False:
+            return {**values, "folder_locks": "off"}
+        return values
+
     @field_validator("pretraining", mode="before")
     @classmethod
     def _rest_from_training(cls, value: object, info: ValidationInfo) -> object:

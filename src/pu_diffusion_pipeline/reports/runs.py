@@ -41,8 +41,8 @@ def select_runs(
         comparable: method to the flat parameters that its metrics depend on, of any beta and seed.
 
     Raises:
-        InvalidInput: no run has these parameters, or runs that have them were evaluated with
-            different judges or features.
+        InvalidInput: no run has these parameters, one is there twice, or runs that have them were
+            evaluated with different judges or features.
     """
     rows = []
     left_out = {}
@@ -55,6 +55,7 @@ def select_runs(
     if not rows:
         benchmark = next(iter(comparable.values()))["benchmark"]
         raise InvalidInput(f"No finished run of {benchmark} was made with these parameters")
+    _refuse_copies(rows)
     _refuse_mixed_protocols(rows)
     return Selection(pd.DataFrame(sorted(rows, key=_order)), left_out)
 
@@ -77,6 +78,18 @@ def _must_agree(name: str, method: str) -> bool:
     if name.startswith("class_prior."):
         return "class_prior" in METHODS[method].sections
     return name not in VARIES
+
+
+def _refuse_copies(rows: list[dict[str, object]]) -> None:
+    """A copied folder is no second run: it would count as another seed."""
+    seen: dict[tuple[object, ...], object] = {}
+    for row in rows:
+        key = tuple(row[name] for name in ("method", "beta", "gamma", "seed"))
+        if key in seen:
+            raise InvalidInput(
+                f"{seen[key]} and {row['run']} are the same run; move one of them out of data/"
+            )
+        seen[key] = row["run"]
 
 
 def _refuse_mixed_protocols(rows: list[dict[str, object]]) -> None:

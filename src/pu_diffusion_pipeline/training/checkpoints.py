@@ -50,10 +50,20 @@ class CheckpointStore:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
 
-    def claim(self, data_digest: str, code_digests: dict[str, str]) -> None:
+    def claim(
+        self, data_digest: str, code_digests: dict[str, str], beta: float | None = None
+    ) -> float | None:
         """Take the folder for a run, or find that it already is this run's.
 
         A finished training that other code has made is deleted, to be made anew.
+
+        Args:
+            data_digest: `TrainingSets.digest`.
+            code_digests: `code_identity.running_code`.
+            beta: of the training, if it uses any.
+
+        Returns:
+            The beta that the training has begun with.
 
         Raises:
             InvalidInput: it belongs to a run on other data, or to one that other code began.
@@ -62,11 +72,12 @@ class CheckpointStore:
         if self._paths():
             if self._is_ours(path, data_digest, code_digests):
                 self._tidy()
-                return
+                return _read_claim(path, self.folder).get("beta", beta)
             shutil.rmtree(self.folder)
-        claim = {"data_digest": data_digest, "code_digests": code_digests}
+        claim = {"data_digest": data_digest, "code_digests": code_digests, "beta": beta}
         with atomic_write(path) as temporary:
             temporary.write_text(json.dumps(claim, indent=1))
+        return beta
 
     def _is_ours(self, path: Path, data_digest: str, code_digests: dict[str, str]) -> bool:
         """Whether the states can be gone on with; False for those that are to be made anew."""
@@ -125,11 +136,17 @@ class CheckpointStore:
         return [path for path in sorted(self.folder.glob("step_*.pt")) if path.is_file()]
 
 
-class Claim(TypedDict):
-    """What a folder of checkpoints belongs to."""
+class OldClaim(TypedDict):
+    """What a folder of checkpoints belonged to before beta was written down."""
 
     data_digest: str
     code_digests: dict[str, str]
+
+
+class Claim(OldClaim, total=False):
+    """What a folder of checkpoints belongs to."""
+
+    beta: float | None
 
 
 def _read_claim(path: Path, folder: Path) -> Claim:
@@ -141,7 +158,9 @@ def _read_claim(path: Path, folder: Path) -> Claim:
         claim = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InvalidInput(f"{path} is damaged: {error}. {_way_out(folder)}") from error
-    is_claim = isinstance(claim, dict) and claim.keys() == Claim.__annotations__.keys()
+    is_claim = (
+        isinstance(claim, dict) and claim.keys() - {"beta"} == OldClaim.__annotations__.keys()
+    )
     if not is_claim or not isinstance(claim["code_digests"], dict):
         raise InvalidInput(
             f"{path} is damaged, or was made by an earlier version of this package. "

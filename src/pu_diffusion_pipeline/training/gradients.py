@@ -55,7 +55,7 @@ class BatchGradients:
                 f"{accelerator.num_processes} processes in {micro_batches} parts each "
                 "(training.micro_batches)"
             )
-        if micro_batches > 1 and _has_dropout(denoiser):
+        if micro_batches > 1 and has_dropout(denoiser):
             raise InvalidInput(
                 "training.micro_batches above 1 computes images twice: "
                 "it needs a denoiser without dropout"
@@ -109,5 +109,6 @@ class BatchGradients:
         return self.accelerator.gather(padded).view(processes, longest).T.flatten()[:size].clone()
 
 
-def _has_dropout(denoiser: nn.Module) -> bool:
+def has_dropout(denoiser: nn.Module) -> bool:
+    """Whether the denoiser draws random numbers while it is trained."""
     return any(isinstance(layer, nn.Dropout) and layer.p > 0 for layer in denoiser.modules())

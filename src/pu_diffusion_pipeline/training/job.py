@@ -8,6 +8,7 @@ after its last step.
 from __future__ import annotations
 
 import logging
+import shlex
 import shutil
 import signal
 import threading
@@ -90,7 +91,7 @@ class Job:
         """What is written down about a training."""
         return {
             "method": self.method,
-            "beta": self.beta,
+            "beta": trained.beta,
             "seed": self.seed,
             "data_digest": trained.data_digest,
             "device": self.device,
@@ -151,16 +152,28 @@ def run_job(
         ProcessFailed: one of several processes has ended early.
     """
     data_digest = sets.digest(job.model.unet)
-    checkpoints.claim(data_digest, running_code())
     folder = JobFolder(checkpoints.folder / "job")
-    watch = _watch_from_here(watch, checkpoints)
+    if job.training.num_processes == "external" and not _is_finished(checkpoints):
+        folder.refuse_another(job.description(), data_digest)
+    job = _as_begun(job, checkpoints.claim(data_digest, running_code(), job.beta))
+    if not folder.is_prepared:  # its processes may be running, and looking
+        watch = _watch_from_here(watch, checkpoints)
     with _told_if_stopped(checkpoints):
         if _needs_processes(job.training) and not _is_finished(checkpoints):
-            _train_in_processes(job, folder, checkpoints, sets, watch)
+            _train_in_processes(job, folder, checkpoints, sets, watch, data_digest)
             watch = None
         trained = train(job, sets, checkpoints, _open_watcher(job, watch))
     folder.delete()
-    return replace(trained, data_digest=data_digest)
+    return replace(trained, data_digest=data_digest, beta=job.beta)
+
+
+def _as_begun(job: Job, beta: float | None) -> Job:
+    """The job with the beta of its first step: an estimate differs a little between machines."""
+    if beta != job.beta:
+        log.warning(
+            "%s: begun with beta %s, so it keeps it; now it is %s", job.title, beta, job.beta
+        )
+    return replace(job, beta=beta)
 
 
 def run_saved_job(path: Path) -> None:
@@ -231,16 +244,17 @@ def _train_in_processes(
     checkpoints: CheckpointStore,
     sets: TrainingSets,
     watch: WatchSetup | None,
+    data_digest: str,
 ) -> None:
     """Train in processes of their own, up to a finished state in the store."""
     num_processes = job.training.num_processes
     if num_processes == "external":
-        _offer(job, folder, sets, watch)
+        _offer(job, folder, sets, watch, data_digest)
     # `auto` is what this machine has: the record says so, and other nodes do not differ.
     found = {"device": job.device, "precision": job.precision}
     plain = replace(job, compute=job.compute.model_copy(update=found)).description()
     with _launcher(job.training.engine, num_processes, job.device) as start:
-        folder.save(job.model, plain, sets, watch)
+        folder.save(job.model, plain, sets, watch, data_digest)
         start(folder)
     if not _is_finished(checkpoints):
         raise ProcessFailed(
@@ -264,15 +278,21 @@ def _launcher(
     yield lambda folder: launch(folder, num_processes)
 
 
-def _offer(job: Job, folder: JobFolder, sets: TrainingSets, watch: WatchSetup | None) -> NoReturn:
+def _offer(
+    job: Job,
+    folder: JobFolder,
+    sets: TrainingSets,
+    watch: WatchSetup | None,
+    data_digest: str,
+) -> NoReturn:
     """Leave the job for a launcher; one that lies there may be running, and is left alone."""
     folder.raise_mistake()
     if not folder.is_prepared:
-        folder.save(job.model, job.description(), sets, watch)
+        folder.save(job.model, job.description(), sets, watch, data_digest)
     raise InvalidInput(
         f"training.num_processes is external: the job is ready in {folder.folder}. "
         "Start its processes with\n"
-        f"  torchrun --nproc-per-node=8 -m {WORKER} {folder.folder}\n"
+        f"  torchrun --nproc-per-node=8 -m {WORKER} {shlex.quote(str(folder.folder))}\n"
         "(or accelerate launch -m, on any number of nodes that see this folder), and when they "
         f"have ended run this command again. To prepare it anew, delete {folder.folder}."
     )

@@ -56,6 +56,7 @@ class JobFolder:
         description: Description,
         sets: TrainingSets,
         watch: WatchSetup | None,
+        data_digest: str,
     ) -> None:
         """Write a job anew; `job.json` comes last."""
         from diffusers import DDPMPipeline
@@ -68,8 +69,27 @@ class JobFolder:
                 part.save_pretrained(self.folder / name)
         if watch is not None:
             self._save_watch(watch)
-        whole = {"job": description, "code_digests": running_code()}
+        whole = {
+            "job": description,
+            "data_digest": data_digest,
+            "code_digests": running_code(),
+        }
         self._write("job.json", whole)
+
+    def refuse_another(self, description: Description, data_digest: str) -> None:
+        """Refuse to take a job that lies here for another one.
+
+        Raises:
+            InvalidInput: it was prepared with other parameters, images or initial weights.
+        """
+        if not self.is_prepared:
+            return
+        whole = json.loads((self.folder / "job.json").read_text())
+        if (whole["job"], whole.get("data_digest")) != (description, data_digest):
+            raise InvalidInput(
+                f"{self.folder} holds a job of other parameters, images or initial weights than "
+                "there are now. End its processes if they run, delete it, and run this again."
+            )
 
     def description(self) -> Description:
         """What kind of job it is.

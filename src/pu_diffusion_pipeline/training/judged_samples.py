@@ -87,10 +87,10 @@ class JudgedSamples:
 
     def check(self, num_steps: int) -> None:
         """See `observers.Watcher`."""
-        if self._setup.watch.keep == "best" and num_steps < self.every:
+        if num_steps < self.every:
             raise InvalidInput(
                 f"watch.every must be at most {num_steps}, the steps of this training, "
-                f"with watch.keep best, got {self.every}"
+                f"got {self.every}"
             )
 
     def look(self, step: int, denoiser: UNet2DModel) -> None:

@@ -17,6 +17,7 @@ from pu_diffusion_pipeline.diffusion.processes import spell_end, threads_of_each
 from pu_diffusion_pipeline.errors import ProcessFailed
 from pu_diffusion_pipeline.training.checkpoints import CheckpointStore, last_good_checkpoint
 from pu_diffusion_pipeline.training.job_folder import JobFolder
+from pu_diffusion_pipeline.training.worker import PARENT_VARIABLE
 
 WORKER = "pu_diffusion_pipeline.training.worker"
 LOOPBACK = ("lo", "lo0")  # its name on Linux and on macOS
@@ -64,7 +65,8 @@ def _environment(rank: int, num_processes: int, meeting: str) -> dict[str, str]:
         "WORLD_SIZE": str(num_processes),
         "LOCAL_WORLD_SIZE": str(num_processes),
         "OMP_NUM_THREADS": str(threads_of_each(num_processes)),
-        MEETING_VARIABLE: f"file://{meeting}",
+        MEETING_VARIABLE: meeting,
+        PARENT_VARIABLE: str(os.getpid()),
         **network,
     }
 

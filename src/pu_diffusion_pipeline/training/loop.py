@@ -8,6 +8,7 @@ method with the same seed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,9 +21,10 @@ from pu_diffusion_pipeline.diffusion.compute import (
     use_fast_attention,
 )
 from pu_diffusion_pipeline.diffusion.noising import denoising_error
+from pu_diffusion_pipeline.seeding import derive_seed
 from pu_diffusion_pipeline.training.checkpoints import State
 from pu_diffusion_pipeline.training.draws import BatchDraws, Draws
-from pu_diffusion_pipeline.training.gradients import BatchGradients
+from pu_diffusion_pipeline.training.gradients import BatchGradients, has_dropout
 from pu_diffusion_pipeline.training.optimizers import build_optimizer, load_optimizer
 from pu_diffusion_pipeline.training.options import TrainingOptions
 from pu_diffusion_pipeline.training.schedules import cosine_with_warmup
@@ -54,15 +56,26 @@ def training_steps(
 ) -> Iterator[Measured]:
     """Take the steps that are left, one for each item that is asked for."""
     learner.denoiser.train()
+    draws_inside = has_dropout(learner.denoiser)
     while learner.step < learner.num_steps:
         batch = draws.for_step(learner.step)
-        loss, risks = gradients.backward(batch)  # error, objective and backward pass
+        with _seeded(learner, draws.random.seed) if draws_inside else nullcontext():
+            loss, risks = gradients.backward(batch)  # error, objective and backward pass
         gradient_norm = learner.clip_gradients()
         learner.optimizer.step()
         learner.lr_scheduler.step()
         learner.optimizer.zero_grad()
         learner.step += 1
         yield Measured(loss.detach(), risks, gradient_norm, len(batch.labels))
+
+
+@contextmanager
+def _seeded(learner: Learner, seed: int) -> Iterator[None]:
+    """The global random stream, which dropout draws from, follows from the seed and the step."""
+    with torch.random.fork_rng():
+        process = learner.accelerator.process_index
+        torch.manual_seed(derive_seed(seed, "dropout", process, learner.step))
+        yield
 
 
 class Learner:

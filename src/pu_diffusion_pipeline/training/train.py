@@ -49,6 +49,7 @@ class Trained:
         seconds: training time, over all resumptions.
         num_steps: steps taken.
         data_digest: of the training sets and the initial weights; None where nothing was claimed.
+        beta: that it was trained with; None where nothing was claimed or the method uses none.
     """
 
     denoiser: UNet2DModel
@@ -56,6 +57,7 @@ class Trained:
     seconds: float
     num_steps: int
     data_digest: str | None = None
+    beta: float | None = None
 
     @property
     def num_parameters(self) -> int:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+PARENT_VARIABLE = "PU_DIFFUSION_PARENT"
 # What torch says in a process when another one has ended.
 GONE = ("Connection closed by peer", "Connection reset by peer")
 
@@ -26,11 +27,11 @@ def main(folder: Path, log: Path | None = None) -> int:
     Returns:
         The exit code.
     """
+    end_with_parent()
     from pu_diffusion_pipeline.training.job import run_saved_job
     from pu_diffusion_pipeline.training.job_folder import MISTAKES, JobFolder
     from pu_diffusion_pipeline.training.launch import is_first_process
 
-    end_with_parent()
     level = logging.INFO if is_first_process() else logging.ERROR
     if is_first_process() and log is not None:
         # force: the launcher has set up a log of its own
@@ -52,10 +53,12 @@ def main(folder: Path, log: Path | None = None) -> int:
 def end_with_parent(end: Callable[[], object] = lambda: os._exit(1)) -> None:
     """End when the process that started this one has: nobody else would stop it.
 
+    Its number is in PARENT_VARIABLE, where the starter has set it: it may be gone already.
+
     Args:
         end: what ends it.
     """
-    parent = os.getppid()
+    parent = int(os.environ.pop(PARENT_VARIABLE, os.getppid()))
 
     def wait() -> None:
         while os.getppid() == parent:

@@ -101,13 +101,13 @@ def train_denoiser(
     watch: WatchSetup | None = given.pop("watch", None)
     curves = _if_wanted(given.pop("tensorboard"), given.pop("tracking"))
     sets = _training_sets(**given)
-    value = None if beta is None else beta["value"]
-    options = (training, objective, compute)
-    job = Job(initial_model, method, value, seed, *options, f"train {method}", curves)
+    options = (training, objective, compute, f"train {method}", curves)
+    job = Job(initial_model, method, beta and beta["value"], seed, *options)
     trained = run_job(job, checkpoints, sets, watch)
     model = DDPMPipeline(unet=trained.denoiser, scheduler=initial_model.scheduler)
-    manifest = {**job.record(trained), "beta": beta, "num_images": sets.counts}
-    return model, pd.DataFrame(trained.history), manifest
+    kept = beta and {**beta, "value": trained.beta}
+    record = {**job.record(trained), "beta": kept, "num_images": sets.counts}
+    return model, pd.DataFrame(trained.history), record
 
 
 def _if_wanted(tensorboard: Path, tracking: TrackingOptions) -> Path | None:
