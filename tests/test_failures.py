@@ -100,7 +100,7 @@ def test_kedros_own_refusals_are_told_without_their_type():
 def test_a_long_message_keeps_its_beginning_and_its_way_out():
     lines = [f"line {number}" for number in range(20)]
     assert told(InvalidInput("\n".join(lines))).splitlines() == [
-        *lines[:4], "  ... 15 more lines ...", "line 19"
+        *lines[:5], "  ... 14 more lines ...", "line 19"
     ]  # fmt: skip
     assert len(told(InvalidInput("x" * 5000))) < 1000
     with pytest.raises(click.UsageError) as shown, one_short_message():

@@ -18,7 +18,7 @@ from pu_diffusion_pipeline.errors import InvalidInput, ProcessFailed, TrainingDi
 
 DETAILS = Path("error.log")
 FORESEEN = (InvalidInput, ProcessFailed, TrainingDiverged)
-MOST_LINES = 6  # of a message; click's lines about the usage count
+MOST_LINES = 7  # of a message; click's lines about the usage count
 USAGE_LINES = 3
 MOST_COLUMNS = 800
 OF_THE_SYSTEM = re.compile(r"\(os error \d+\)")  # as safetensors tells of a full disk
