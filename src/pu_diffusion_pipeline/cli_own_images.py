@@ -30,7 +30,7 @@ NAME = r"[a-z0-9_]{1,100}"  # of a folder of conf/
 @click.option(
     "--duplicates",
     type=click.Choice(["refuse", "drop"]),
-    help="An image in two of the folders: refuse it (the default), or drop it from unlabeled.",
+    help="An image in two folders: refuse it (the default), or drop it from unlabeled or test.",
 )
 @click.option(
     "--most-unreadable",

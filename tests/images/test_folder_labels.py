@@ -1,6 +1,7 @@
 """labels.csv: what is read of it, and what is refused with the number of its line."""
 
 import os
+import unicodedata
 from pathlib import Path
 
 import pandas as pd
@@ -118,3 +119,10 @@ def test_what_is_no_ordinary_file_is_not_read(root, tmp_path):
     (root / "labels.csv").symlink_to(tmp_path / "elsewhere.csv")
     with pytest.raises(InvalidInput, match=r"labels\.csv could not be read: .*symbolic link"):
         labels(root)
+
+
+def test_a_letter_in_two_parts_is_the_letter(root):
+    """As file systems of macOS write it."""
+    write_image(root / "unlabeled" / unicodedata.normalize("NFD", "é.png"), 13)
+    found = read(root, "path,sensitive\nunlabeled/é.png,1\n")
+    assert list(found["path"]) == [unicodedata.normalize("NFD", "unlabeled/é.png")]

@@ -56,7 +56,7 @@ def test_the_written_parameters_fit_the_folder(photos, project, quick):
 def test_a_dry_run_writes_nothing_and_shows_the_file(photos, project, quick):
     before = sorted(project.rglob("*"))
     result = typed("add-images", str(photos), "--name=photos", "--dry-run")
-    assert "benchmark: photos" in result.output
+    assert 'benchmark: "photos"' in result.output
     assert sorted(project.rglob("*")) == before
 
 
@@ -88,7 +88,8 @@ def test_few_examples_do_with_labels_and_a_share(tmp_path, project, quick):
     assert "--pipeline=review" not in result.output  # its classifier needs more
     text = (project / "conf/photos/parameters.yml").read_text()
     assert "--beta=0.15" in text.splitlines()[0]
-    assert open_loader(project / "conf", "photos", {}).final_parameters().beta == 0.15
+    parameters = open_loader(project / "conf", "photos", {}).final_parameters()
+    assert (parameters.beta, parameters.sensitivity.beta) == (0.15, 0.15)
 
 
 def test_it_writes_nothing_into_the_folder(tmp_path, project, quick):
@@ -190,3 +191,30 @@ def test_a_model_to_start_from_that_is_none_is_refused(photos, project, quick, t
     given = [str(photos), "--name=photos", f"--pretrained={tmp_path / 'pickled'}"]
     assert "it has no model_index.json" in refusal("add-images", *given)
     assert not (project / "conf/photos").exists()
+
+
+def test_a_name_of_digits_is_a_name(photos, project, quick):
+    assert typed("add-images", str(photos), "--name=2024_06").exit_code == 0
+    parameters = open_loader(project / "conf", "2024_06", {}).final_parameters()
+    assert parameters.benchmark == "2024_06"
+
+
+@pytest.mark.parametrize("name", ["w${x}", "two\nlines"])
+def test_a_path_that_the_file_could_not_hold_is_refused(name, tmp_path, project, quick):
+    photos = write_photos(tmp_path / name, num_normal=20)
+    assert "PATH: expected a folder whose name" in refusal("add-images", str(photos), "--name=a")
+    assert not (project / "conf/a").exists()
+
+
+def test_sensitive_images_of_the_test_folder_do_not_count_as_normal_ones(tmp_path, project, quick):
+    photos = write_photos(tmp_path / "photos", num_normal=60)
+    moved = sorted((photos / "unlabeled").iterdir())[:30]
+    (photos / "test").mkdir()
+    lines = ["path,sensitive"]
+    for number, path in enumerate(moved):
+        path.rename(photos / "test" / path.name)
+        lines.append(f"test/{path.name},{int(number >= 10)}")
+    (photos / "labels.csv").write_text("\n".join(lines))
+    assert typed("add-images", str(photos), "--name=photos").exit_code == 0
+    parameters = open_loader(project / "conf", "photos", {}).final_parameters()
+    assert parameters.evaluation.kid_subset_size == 5  # of 10 normal images, not of 30

@@ -1,5 +1,7 @@
 """U, S and test images from a user's own folder."""
 
+import hashlib
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -163,3 +165,31 @@ def test_copies_of_an_image_are_held_out_together():
     copied.loc[unlabeled[half : 2 * half], "sha256"] = copied["sha256"][unlabeled[:half]].to_numpy()
     groups = split_folder(blind(copied), options(), 0)
     assert not set(groups["unlabeled"]["sha256"]) & set(groups["test"]["sha256"])
+
+
+@pytest.mark.parametrize("labels", [False, True])
+def test_one_image_less_leaves_the_other_choices_as_they_are(labels):
+    table = index(unlabeled=200)
+    table["sha256"] = [hashlib.sha256(str(number).encode()).hexdigest() for number in table.index]
+    table = table if labels else blind(table)
+    whole = held_out(split_folder(table, options(labels=labels), 0))
+    fewer = held_out(split_folder(table.drop(index=[50]), options(labels=labels), 0))
+    assert len(whole) == 40
+    assert len(whole ^ fewer) <= 4
+
+
+def test_a_part_of_each_kind_is_held_out_where_labels_tell_them_apart():
+    table = index(unlabeled=100)
+    table.loc[table["role"] == "unlabeled", "class"] = NORMAL
+    table.loc[table.index[-3:], "class"] = SENSITIVE
+    split = split_folder(table, options(labels=True, heldout_share=0.1), 0)
+    assert len(split["heldout"]) == 2  # a tenth of three would be none
+    assert len(split["test"]) == 10
+    assert split["oracle_unlabeled"]["is_sensitive"].sum() == 1
+
+
+def held_out(split) -> set[str]:
+    """Digests of the images that are held out."""
+    return {
+        digest for name in ("test", "heldout") if name in split for digest in split[name]["sha256"]
+    }

@@ -7,8 +7,10 @@ from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.positive_unlabeled.score_models import SCORE_MODELS, WITHOUT_BETA
 from pu_diffusion_pipeline.positive_unlabeled.scores import (
     Scores,
+    _folds,
     cross_fitted_scores,
     resolve_model,
+    same_images,
 )
 
 
@@ -187,3 +189,19 @@ def test_fewer_images_than_components_are_scored_too():
     result = scores(noise_images(6, 1), noise_images(8, 2), num_components=50, num_epochs=1)
     assert np.isfinite(np.concatenate(result)).all()
     assert len(set(np.concatenate(result).tolist())) == 14
+
+
+def test_copies_share_a_fold_and_others_are_spread_as_without_them():
+    images = np.random.default_rng(0).integers(0, 256, (40, 1, 4, 4), dtype=np.uint8)
+    alone = same_images(images[:10], images[10:])
+    assert alone.tolist() == list(range(40))
+    labeled = np.repeat(images[:10], 3, axis=0)
+    unlabeled = np.concatenate([images[10:], images[:2], images[20:25]])
+    twins = same_images(labeled, unlabeled)
+    fold = _folds(twins, len(labeled), 5, 0)
+    assert (fold[:30].reshape(10, 3) == fold[:30:3, None]).all()
+    assert fold[30:].tolist() == [*fold[30:60], fold[0], fold[3], *fold[40:45]]
+    assert np.bincount(fold[:30:3]).tolist() == [2] * 5
+    plain = _folds(alone, 10, 5, 0)
+    assert fold[:30:3].tolist() == plain[:10].tolist()
+    assert fold[30:60].tolist() == plain[10:].tolist()

@@ -3,6 +3,7 @@
 import csv
 import io
 import posixpath
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
@@ -38,9 +39,12 @@ def read_labels(root: str | Path, index: pd.DataFrame) -> pd.DataFrame:
     """
     file = Path(root) / LABELS
     roles = dict(zip(index["path"], index["role"], strict=True))
+    alike = {unicodedata.normalize("NFC", path): path for path in roles}  # é in one part or two
     labels: dict[str, tuple[int, bool, str | None]] = {}
     for number, fields in _lines(file):
         path = path_text(posixpath.normpath(fields["path"]))
+        if path not in roles:
+            path = alike.get(unicodedata.normalize("NFC", path), path)
         where = f"{file}, line {number}: {shown(path)}"
         sensitive = _sensitive(where, fields["sensitive"])
         _check(where, roles.get(path), sensitive)

@@ -5,12 +5,15 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
+
 from pu_diffusion_pipeline.atomic_write import atomic_write
 from pu_diffusion_pipeline.config_loader import open_loader
 from pu_diffusion_pipeline.diffusion.methods import DEFAULT_METHODS
 from pu_diffusion_pipeline.diffusion.pretrained import describe_pretrained
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.experiment.commands import DEFAULT_BENCHMARK
+from pu_diffusion_pipeline.images.folder_labels import read_labels
 from pu_diffusion_pipeline.images.folder_source import look_at_folder
 from pu_diffusion_pipeline.own_images.settings import (
     FEWEST_STEPS,
@@ -38,14 +41,14 @@ def add_images(asked: Asked, project: Path, dry_run: bool, say: Callable[[str], 
         InvalidInput: the folder cannot be used, or the name is taken.
     """
     conf = project / "conf"
-    target = _new_file(conf, asked.name)
+    target = _new_file(conf, asked)
     usual = open_loader(conf, None, {}).final_parameters()
     how = usual.data.folder.model_copy(update=dict(asked.folder))
     index, near = look_at_folder(Path(asked.path), how)
     facts = FolderFacts(index, near, asked.size or 0)
     _refuse_few(facts.counts()["sensitive"], asked)
     model = None if asked.pretrained is None else describe_pretrained(asked.pretrained)
-    chosen = choose(facts.readable, asked, usual.data.folder.heldout_share, model)
+    chosen = choose(_unmarked(facts, asked), asked, usual.data.folder.heldout_share, model)
     say("Timing a few training steps on this machine ...")
     seconds = _seconds_per_step(conf, asked, chosen)
     counts = facts.counts()
@@ -87,14 +90,35 @@ def _warn_of_few(
         )
 
 
-def _new_file(conf: Path, name: str) -> Path:
+def _new_file(conf: Path, asked: Asked) -> Path:
     """The file of parameters that is to be written."""
+    _refuse_path(asked.path)
+    name = asked.name
     target = conf / name / "parameters.yml"
     if name == DEFAULT_BENCHMARK:
         raise InvalidInput(f"--name: {name} is the default benchmark; choose another name")
     if target.parent.exists():
         raise InvalidInput(f"--name: {target.parent} exists; choose another name, or delete it")
     return target
+
+
+def _refuse_path(path: str) -> None:
+    """A path that parameters.yml could not hold."""
+    if not path.isprintable() or "${" in path:
+        raise InvalidInput(
+            f"PATH: expected a folder whose name has no line break and no ${{, got {path!r}; "
+            "rename it"
+        )
+
+
+def _unmarked(facts: FolderFacts, asked: Asked) -> pd.DataFrame:
+    """The images but those of test/ that labels.csv calls sensitive: no distance uses them."""
+    readable = facts.readable
+    if not asked.labels:
+        return readable
+    labels = read_labels(asked.path, facts.index)
+    sensitive = readable["path"].isin(labels["path"][labels["sensitive"]])
+    return readable[~(sensitive & (readable["role"] == "test"))]
 
 
 def _refuse_few(num_sensitive: int, asked: Asked) -> None:

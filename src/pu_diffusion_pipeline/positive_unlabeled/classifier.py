@@ -30,7 +30,7 @@ from pu_diffusion_pipeline.positive_unlabeled.features import (
 from pu_diffusion_pipeline.positive_unlabeled.options import SensitivityOptions
 from pu_diffusion_pipeline.positive_unlabeled.ratio import Scores
 from pu_diffusion_pipeline.positive_unlabeled.score_models import SCORE_MODELS, Arrays
-from pu_diffusion_pipeline.positive_unlabeled.scores import cross_fit, resolve_model
+from pu_diffusion_pipeline.positive_unlabeled.scores import cross_fit, resolve_model, same_images
 from pu_diffusion_pipeline.seeding import derive_seed
 
 SECTION = "sensitivity"  # of parameters.yml
@@ -186,10 +186,8 @@ def fit_classifier(
         seed=seeds[0],
     )
     rows = np.concatenate([features(images) for images in sets])
-    fits = [
-        cross_fit(rows, len(labeled_sensitive), model, options.folds, options.num_epochs, one, beta)
-        for one in seeds
-    ]
+    how = (same_images(*sets), len(labeled_sensitive), model, options.folds, options.num_epochs)
+    fits = [cross_fit(rows, *how, one, beta) for one in seeds]
     repeated = Scores(*(np.stack(part) for part in zip(*(fit.scores for fit in fits), strict=True)))
     for part in repeated:
         _refuse_nonfinite(part, model)

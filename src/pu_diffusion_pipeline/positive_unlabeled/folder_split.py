@@ -13,7 +13,6 @@ from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.images.folder_listing import ROLES
 from pu_diffusion_pipeline.images.folder_source import NORMAL, SENSITIVE, UNKNOWN
 from pu_diffusion_pipeline.images.options import DataOptions
-from pu_diffusion_pipeline.positive_unlabeled.split import FIXED
 from pu_diffusion_pipeline.seeding import numpy_generator
 
 BLIND = ["position", "sha256"]
@@ -59,15 +58,20 @@ def _hold_out(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows of U and of the test images, the same for every seed.
 
-    With labels a test/ of normal images alone does not do: the judge is measured on sensitive ones
-    too.
+    Held out are the images with the smallest digests, a choice that other images do not change.
+    With labels it is made among normal and sensitive ones apart, and a test/ without sensitive
+    images does not do: the judge is measured on them too.
     """
     unlabeled, test = rows["unlabeled"], rows["test"]
     is_sensitive = (raw_index["class"] == SENSITIVE).to_numpy()
-    if not len(test) or (data.folder.labels and not is_sensitive[test].any()):
+    has_labels = data.folder.labels
+    if not len(test) or (has_labels and is_sensitive[test].sum() < FEWEST_LABELED):
         digests = raw_index["sha256"].to_numpy()[unlabeled]
-        order = numpy_generator(FIXED, "data.folder.test").permutation(np.unique(digests))
-        held_out = np.isin(digests, order[: round(data.folder.heldout_share * len(order))])
+        of_kind = [is_sensitive[unlabeled], ~is_sensitive[unlabeled]]
+        kinds = of_kind if has_labels else [np.ones(len(unlabeled), dtype=bool)]
+        fewest = FEWEST_LABELED if has_labels else 0
+        chosen = [_smallest(digests[kind], data.folder.heldout_share, fewest) for kind in kinds]
+        held_out = np.isin(digests, np.concatenate(chosen))
         test, unlabeled = np.sort([*test, *unlabeled[held_out]]), unlabeled[~held_out]
     if len(test) < FEWEST_FOR_TEST:
         raise InvalidInput(
@@ -75,6 +79,12 @@ def _hold_out(
             f"{len(test)}; put more into test/ or unlabeled/, or raise data.folder.heldout_share"
         )
     return unlabeled, test
+
+
+def _smallest(digests: np.ndarray, share: float, fewest: int) -> np.ndarray:
+    """A share of the different digests, the smallest ones; at least so many, if there are."""
+    different = np.unique(digests)
+    return different[: max(round(share * len(different)), fewest)]
 
 
 def _without_truth(
@@ -99,11 +109,15 @@ def _with_truth(
     is_sensitive = (known["class"] == SENSITIVE).to_numpy()
     heldout = test[is_sensitive[test]]
     test = test[~is_sensitive[test]]
-    for name, group in (("normal", test), ("sensitive", heldout)):
-        if len(group) < FEWEST_LABELED:
+    for name, group, fewest in (
+        ("normal", test, FEWEST_FOR_TEST),
+        ("sensitive", heldout, FEWEST_LABELED),
+    ):
+        if len(group) < fewest:
             raise InvalidInput(
-                f"labels.csv: expected at least {FEWEST_LABELED} {name} images among those held "
-                f"out of training (test/, or a part of unlabeled/), got {len(group)}"
+                f"labels.csv: expected at least {fewest} {name} images among those held out of "
+                f"training (test/, or a part of unlabeled/), got {len(group)}; put more into "
+                "test/, or raise data.folder.heldout_share"
             )
     judge = np.concatenate([np.sort(unlabeled), rows["sensitive"], rows["normal"]])
     return {

@@ -4,6 +4,7 @@ A score that grows with P(S | x) keeps all that the estimation of the class prio
 (Jain et al. 2016).
 """
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -77,7 +78,16 @@ def cross_fitted_scores(
     model = resolve_model(model, len(labeled_sensitive) + len(unlabeled))
     features = fit_features(sets, model, encoder=encoder, num_components=num_components, seed=seed)
     rows = np.concatenate([features(images) for images in sets])
-    return cross_fit(rows, len(labeled_sensitive), model, num_folds, num_epochs, seed).scores
+    twins = same_images(*sets)
+    return cross_fit(rows, twins, len(labeled_sensitive), model, num_folds, num_epochs, seed).scores
+
+
+def same_images(labeled_sensitive: np.ndarray, unlabeled: np.ndarray) -> np.ndarray:
+    """(M + N,) int64, for each image the row of the first one with the same pixels."""
+    first: dict[int, int] = {}
+    images = itertools.chain(labeled_sensitive, unlabeled)
+    keys = (hash(image.tobytes()) for image in images)
+    return np.array([first.setdefault(key, row) for row, key in enumerate(keys)])
 
 
 def _check_images(name: str, images: np.ndarray) -> None:
@@ -89,6 +99,7 @@ def _check_images(name: str, images: np.ndarray) -> None:
 
 def cross_fit(
     features: np.ndarray,
+    twins: np.ndarray,
     num_labeled: int,
     model: str,
     num_folds: int | str,
@@ -100,6 +111,7 @@ def cross_fit(
 
     Args:
         features: of S, then of U, (M + N, ...).
+        twins: `same_images`; copies share a fold, or the one would teach the score of the other.
         num_labeled: M.
         model: one of `SCORE_MODELS`.
         num_folds: as in `cross_fitted_scores`.
@@ -110,7 +122,7 @@ def cross_fit(
     if num_folds == "auto":
         num_folds = 2 if num_labeled >= LARGE else 10
     is_labeled = np.arange(len(features)) < num_labeled
-    fold = _folds(num_labeled, len(features) - num_labeled, int(num_folds), seed)
+    fold = _folds(twins, num_labeled, int(num_folds), seed)
     logits = np.full(len(features), np.nan)
     models = []
     for number in range(int(fold.max()) + 1):
@@ -145,9 +157,12 @@ def resolve_model(model: str, num_images: int, known: tuple[str, ...] = WITHOUT_
     return model
 
 
-def _folds(num_labeled: int, num_unlabeled: int, num_folds: int, seed: int) -> np.ndarray:
-    """(M + N,) fold numbers, S and U spread evenly over the folds."""
+def _folds(twins: np.ndarray, num_labeled: int, num_folds: int, seed: int) -> np.ndarray:
+    """(M + N,) fold numbers, S and U spread evenly over the folds, copies in one."""
     rng = numpy_generator(seed, "folds")
-    return np.concatenate(
-        [rng.permutation(np.arange(count) % num_folds) for count in (num_labeled, num_unlabeled)]
-    )
+    rows = np.arange(len(twins))
+    fold = np.empty(len(twins), dtype=np.int64)
+    for part in (rows < num_labeled, rows >= num_labeled):
+        own = rows[part & (twins == rows)]  # one of each image
+        fold[own] = rng.permutation(np.arange(len(own)) % num_folds)
+    return fold[twins]

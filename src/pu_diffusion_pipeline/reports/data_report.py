@@ -107,7 +107,13 @@ def duplicate_lines(facts: FolderFacts) -> Iterator[str]:
         role = facts.readable["role"].to_numpy()
         pairs = facts.near.pairs
         across = int((role[pairs["i"]] != role[pairs["j"]]).sum())
-        yield f"{facts.near.num_pairs} pairs look alike, {across} of them across folders"
+        if len(pairs) == facts.near.num_pairs:
+            yield f"{len(pairs)} pairs look alike, {across} of them across folders"
+        else:
+            yield (
+                f"at least {facts.near.num_pairs} pairs look alike; of the {len(pairs)} that are "
+                f"listed {across} are across folders"
+            )
 
 
 def warnings(facts: FolderFacts) -> list[str]:

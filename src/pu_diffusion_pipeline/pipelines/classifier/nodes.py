@@ -84,4 +84,10 @@ def extract_reference_features(
     from pu_diffusion_pipeline.diffusion.compute import resolve_device
     from pu_diffusion_pipeline.metrics.fidelity import features_of
 
+    needed = max(evaluation.kid_subset_size, evaluation.neighborhood + 1)
+    if len(test_images) < needed:
+        raise InvalidInput(
+            f"{len(test_images)} normal images to compare with, at least {needed} are needed: put "
+            "more into test/, or lower evaluation.kid_subset_size and evaluation.neighborhood"
+        )
     return features_of(test_images.images, judge, evaluation, resolve_device(device))
