@@ -1,4 +1,6 @@
+import errno
 import struct
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -126,3 +128,12 @@ def test_only_the_images_asked_for_are_read_in_the_order_asked_for():
     assert images.shape == (3, 3, 16, 16)
     assert images.dtype == np.uint8
     assert [np.unique(image).tolist() for image in images] == [[70], [3], [41]]
+
+
+def test_the_folder_without_room_for_read_images_is_named(monkeypatch):
+    def refuse():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with pytest.raises(InvalidInput, match=f"{tempfile.gettempdir()} has no room .* TMPDIR"):
+        read_images(Source(None, None, None, None), np.array([0]), size=16, channels=3)

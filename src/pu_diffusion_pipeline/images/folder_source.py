@@ -12,6 +12,7 @@ from pu_diffusion_pipeline.images.folder_labels import read_labels
 from pu_diffusion_pipeline.images.image_store import ImageStore
 from pu_diffusion_pipeline.images.options import DataOptions, FolderOptions
 from pu_diffusion_pipeline.images.sources import Source
+from pu_diffusion_pipeline.images.temporary import in_temporary_files
 
 NORMAL, SENSITIVE, UNKNOWN = 0, 1, -1  # classes of a folder's images
 CLASSES = {"normal": NORMAL, "sensitive": SENSITIVE}  # of roles
@@ -86,7 +87,7 @@ def look_at_folder(root: Path, folder: FolderOptions) -> tuple[pd.DataFrame, Nea
     Raises:
         InvalidInput: the folder cannot be used.
     """
-    with tempfile.TemporaryDirectory() as temporary:
+    with in_temporary_files(), tempfile.TemporaryDirectory() as temporary:
         found = ImageStore(temporary).update(root, SMALL, 3, folder.max_pixels, folder.engine)
         index = _usable(str(root), found.index, folder)
     return index, near_pairs(index)

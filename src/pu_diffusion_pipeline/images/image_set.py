@@ -12,6 +12,7 @@ import pandas as pd
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.images.options import DataOptions
 from pu_diffusion_pipeline.images.sources import Source
+from pu_diffusion_pipeline.images.temporary import in_temporary_files
 from pu_diffusion_pipeline.images.transforms import to_model_size
 
 
@@ -116,7 +117,7 @@ def read_images(source: Source, positions: np.ndarray, size: int, channels: int)
     shape = (len(positions), channels, size, size)
     if not len(positions):
         return np.empty(shape, np.uint8)
-    with tempfile.TemporaryFile() as file:
+    with in_temporary_files(), tempfile.TemporaryFile() as file:
         for position in positions:
             file.write(to_model_size(source.read(int(position)), size, channels).tobytes())
         file.flush()
