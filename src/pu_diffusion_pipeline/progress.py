@@ -61,7 +61,9 @@ def spell_time(seconds: float) -> str:
     if seconds < 60:
         return "less than a minute"
     if seconds < 90:
-        return "1 minute"
+        return "about a minute"
     if seconds < 5400:
-        return f"{round(seconds / 60)} minutes"
-    return f"{seconds / 3600:.1f} hours" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
+        return f"about {round(seconds / 60)} minutes"
+    if seconds < 172_800:
+        return f"about {seconds / 3600:.1f} hours"
+    return f"about {seconds / 86_400:.1f} days"

@@ -23,7 +23,7 @@ def test_an_environment_of_kedro_is_refused(monkeypatch):
 
 @pytest.mark.parametrize(
     ("seconds", "capacity", "told"),
-    [([60] * 4, 2, "2 minutes with 2"), ([60], 100, "1 minute,"), ([300, 60], 2, "5 minutes")],
+    [([60] * 4, 2, "2 minutes with 2"), ([60], 100, "a minute,"), ([300, 60], 2, "5 minutes")],
 )
 def test_the_time_is_never_shorter_than_the_longest_run(seconds, capacity, told, monkeypatch):
     named = {str(number): float(one) for number, one in enumerate(seconds)}

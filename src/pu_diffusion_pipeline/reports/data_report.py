@@ -78,7 +78,7 @@ def folder_lines(facts: FolderFacts) -> list[str]:
             f"share of sensitive images in unlabeled/: {prior_sentence(facts.prior, None)}"
         )
     if facts.seconds is not None:
-        lines.append(f"training    about {spell_time(facts.seconds)} for the three methods")
+        lines.append(f"training    {spell_time(facts.seconds)} for the three methods")
     return lines + [f"warning: {warning}" for warning in warnings(facts)]
 
 

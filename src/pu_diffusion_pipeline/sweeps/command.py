@@ -159,7 +159,7 @@ def estimate(
     longest = max(seconds.values(), default=0.0)
     duration = spell_time(max(longest, sum(seconds.values()) / num_at_once))
     at_once = f" with {num_at_once} at once" if num_at_once > 1 else ""
-    say(f"They take about {duration}{at_once}, data and judge not counted.")
+    say(f"They take {duration}{at_once}, data and judge not counted.")
     return seconds
 
 

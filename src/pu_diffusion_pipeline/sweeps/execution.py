@@ -206,7 +206,7 @@ class Execution:
         if not left:
             return ""
         at_once = min(self._engine.capacity, len(left))
-        return f"; about {spell_time(pace * sum(left.values()) / at_once)} left"
+        return f"; {spell_time(pace * sum(left.values()) / at_once)} left"
 
     def _stop(self, stops: Sequence[int]) -> None:
         """Let the workers end; at another Ctrl-C end them."""
