@@ -9,6 +9,7 @@ import pytest
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.images.image_set import ImageSet, read_images
 from pu_diffusion_pipeline.images.sources import Source
+from pu_diffusion_pipeline.images.temporary import in_order
 
 
 def some_images(count: int = 5) -> np.ndarray:
@@ -137,3 +138,12 @@ def test_the_folder_without_room_for_read_images_is_named(monkeypatch):
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     with pytest.raises(InvalidInput, match=f"{tempfile.gettempdir()} has no room .* TMPDIR"):
         read_images(Source(None, None, None, None), np.array([0]), size=16, channels=3)
+
+
+@pytest.mark.parametrize("count", [1, 5, 3_000])
+def test_images_in_another_order_lie_in_a_file(count):
+    images = some_images(count)
+    rows = np.random.default_rng(1).permutation(count)
+    found = in_order(images, rows)
+    assert isinstance(found, np.memmap)
+    np.testing.assert_array_equal(found, images[rows])

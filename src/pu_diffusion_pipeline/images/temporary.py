@@ -5,8 +5,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
+
 from pu_diffusion_pipeline.errors import InvalidInput
 
+AT_ONCE = 2_048  # images
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -26,3 +29,17 @@ def in_temporary_files() -> Iterator[None]:
             f"{tempfile.gettempdir()} has no room for the images that are read; make room there, "
             "or choose another folder by the environment variable TMPDIR"
         ) from error
+
+
+def in_order(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """`images[rows]` in a temporary file: images that lie on disk stay there.
+
+    Args:
+        images: (N, C, H, W) uint8, at least one.
+        rows: (n,) of them.
+    """
+    with in_temporary_files(), tempfile.TemporaryFile() as file:
+        for start in range(0, len(rows), AT_ONCE):
+            file.write(images[rows[start : start + AT_ONCE]].tobytes())
+        file.flush()
+        return np.memmap(file, np.uint8, "r", shape=(len(rows), *images.shape[1:]))

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from pu_diffusion_pipeline.images.temporary import in_order
 from pu_diffusion_pipeline.options import in_section
 from pu_diffusion_pipeline.positive_unlabeled.assessment import assess_classifier
 from pu_diffusion_pipeline.positive_unlabeled.class_prior import choose_beta, estimate
@@ -60,7 +61,7 @@ def fit_sensitivity(
         InvalidInput: as `fit_classifier` and `choose_beta`.
     """
     rows = np.argsort(positions, kind="stable")
-    unlabeled = unlabeled[rows]
+    unlabeled = in_order(unlabeled, rows)
     beta, prior = _beta(labeled_sensitive, unlabeled, options.beta, prior_options)
     classifier = fit_classifier(labeled_sensitive, unlabeled, beta, options, SEED)
     scores = b"".join(part.tobytes() for part in classifier.repeated_scores)
