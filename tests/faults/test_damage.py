@@ -59,9 +59,9 @@ def empty(path: Path) -> None:
 
 
 def edit(path: Path) -> None:
-    """Change one digit, or else one byte, in the middle of the largest file."""
+    """Change one digit, or else one byte, in the middle of the largest file; give one to none."""
     file = max(files_of(path), key=lambda one: one.stat().st_size)
-    data = bytearray(file.read_bytes())
+    data = bytearray(file.read_bytes()) or bytearray(b" ")  # a section that says nothing
     middle = len(data) // 2
     places = [*range(middle, len(data)), *range(middle)]
     digits = (one for one in places if chr(data[one]).isdigit())
