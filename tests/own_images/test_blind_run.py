@@ -67,7 +67,7 @@ def test_the_page_on_the_data_counts_and_warns(blind_run):
     assert "<td>unlabeled/</td><td>110</td>" in page
     assert "there is no test/" in page
     assert "Share of sensitive images in unlabeled/" in page
-    assert re.search(r"three methods takes about (less|\d)", page)
+    assert re.search(r"three methods takes (less|about)", page)
 
 
 def test_the_images_compared_with_are_those_held_out_that_are_probably_normal(blind_run):

@@ -192,6 +192,18 @@ def test_a_written_table_has_a_row_for_each_run_and_all_columns(tmp_path, ending
     assert read["nsr"].to_list() == expected["nsr"].to_list()
 
 
+def test_a_written_table_is_read_again_as_the_runs_it_was_written_of(tmp_path):
+    first = kept_runs(KEPT)
+    first.runs.to_csv(tmp_path / "table.csv", index=False)
+    again = kept_runs(tmp_path)
+    assert again.unread == []
+    assert set(again.parameters) == set(first.parameters)
+    assert list(again.runs["run"]) == [f"table/{run}" for run in first.runs["run"]]
+    for name in ("benchmark", "commit", "nsr", "second_nsr", "both", "training.num_steps"):
+        pd.testing.assert_series_equal(again.runs[name], first.runs[name], check_dtype=False)
+    assert first.runs["second_nsr"].notna().any()
+
+
 def test_the_command_prints_plain_lines_in_a_pipe_and_compares_by_id_and_by_folder():
     command = ["results", "--from", str(KEPT), "--env=digits_even", "--methods=pu", "--seeds=0"]
     done = CliRunner().invoke(cli, [*command, "--where=beta=0.1"])

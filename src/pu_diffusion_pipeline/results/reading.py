@@ -22,6 +22,7 @@ OF_A_RUN = {"method", "settings", "non_sensitive_rate", "fidelity", "training"}
 # By which a table of runs is known, and a row of one as a run whose record is read as well.
 OF_A_TABLE = {"run", "method", "seed", "nsr", "distance", "judge_digest"}
 SAME_RUN = ["method", "seed", "nsr", "distance"]
+OF_CHECKS = ("second_nsr", "both", "near_labeled_sensitive", "relearned_nsr")
 FIRST = ("id", "run", "benchmark")
 ID_LENGTH = 6
 
@@ -53,7 +54,7 @@ def own_runs(outputs: Path) -> Found:
 def kept_runs(folder: Path) -> Found:
     """The runs that were copied to a folder: records in files of any name, and tables of runs.
 
-    A table has no parameters. Its rows that a record describes too are left out.
+    Rows of a table that a record describes too are left out.
 
     Raises:
         InvalidInput: there is no such folder.
@@ -136,8 +137,20 @@ class _Reader:
             self._unread.append(f"{path} is damaged ({error})")
             return []
         name = self._name(path.with_suffix(""))
+        self._parameters |= dict.fromkeys(name for name in table if "." in name)
         rows = table.astype(object).where(table.notna(), None).to_dict("records")
-        return [{**row, "run": f"{name}/{row['run']}", "benchmark": None} for row in rows]
+        return [self._row_of_table(row, f"{name}/{row['run']}") for row in rows]
+
+    def _row_of_table(self, row: dict[str, object], run: str) -> dict[str, object]:
+        """As `_row`: of what `kedro results --to` has written, the checks are taken apart again."""
+        checks = {name: row.pop(name, None) for name in ("id", "date", *OF_CHECKS)}
+        if checks["second_nsr"] is not None:
+            opinion = {name: checks[name] for name in ("both", "near_labeled_sensitive")}
+            rate = {"non_sensitive_rate": checks["second_nsr"]}
+            self._opinions[run] = {**rate, **opinion, "classes": {}}
+        if checks["relearned_nsr"] is not None:
+            self._relearned[run] = {"non_sensitive_rate": checks["relearned_nsr"]}
+        return {**row, "run": run, "benchmark": row.get("benchmark")}
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self._folder).as_posix()
