@@ -23,6 +23,7 @@ OF_A_RUN = {"method", "settings", "non_sensitive_rate", "fidelity", "training"}
 OF_A_TABLE = {"run", "method", "seed", "nsr", "distance", "judge_digest"}
 SAME_RUN = ["method", "seed", "nsr", "distance"]
 OF_CHECKS = ("second_nsr", "both", "near_labeled_sensitive", "relearned_nsr")
+WITHOUT_SECTION = ("pretrained",)  # of the parameters that are no other column
 FIRST = ("id", "run", "benchmark")
 ID_LENGTH = 6
 
@@ -137,7 +138,8 @@ class _Reader:
             self._unread.append(f"{path} is damaged ({error})")
             return []
         name = self._name(path.with_suffix(""))
-        self._parameters |= dict.fromkeys(name for name in table if "." in name)
+        parameters = (name for name in table if "." in name or name in WITHOUT_SECTION)
+        self._parameters |= dict.fromkeys(parameters)
         rows = table.astype(object).where(table.notna(), None).to_dict("records")
         return [self._row_of_table(row, f"{name}/{row['run']}") for row in rows]
 
