@@ -100,9 +100,13 @@ def test_kedros_own_refusals_are_told_without_their_type():
 def test_a_long_message_keeps_its_beginning_and_its_way_out():
     lines = [f"line {number}" for number in range(20)]
     assert told(InvalidInput("\n".join(lines))).splitlines() == [
-        *lines[:5], "  ... 14 more lines ...", "line 19"
+        *lines[:4], "  ... 15 more lines ...", "line 19"
     ]  # fmt: skip
     assert len(told(InvalidInput("x" * 5000))) < 1000
+    folders = [f"/project/data/{number}" for number in range(200)]
+    cut = told(InvalidInput(f"delete: rm -r {' '.join(folders)}"))
+    assert len(cut) < 1000
+    assert {word for word in cut.split() if "/" in word} < set(folders)  # none is cut
     with pytest.raises(click.UsageError) as shown, one_short_message():
         raise click.UsageError("\n".join(lines))
     assert len(shown.value.message.splitlines()) == MOST_LINES - USAGE_LINES

@@ -18,7 +18,7 @@ from pu_diffusion_pipeline.errors import InvalidInput, ProcessFailed, TrainingDi
 
 DETAILS = Path("error.log")
 FORESEEN = (InvalidInput, ProcessFailed, TrainingDiverged)
-MOST_LINES = 7  # of a message; click's lines about the usage count
+MOST_LINES = 6  # of a message; click's lines about the usage count
 USAGE_LINES = 3
 MOST_COLUMNS = 800
 OF_THE_SYSTEM = re.compile(r"\(os error \d+\)")  # as safetensors tells of a full disk
@@ -138,10 +138,14 @@ def _shortened(text: str, most_lines: int = MOST_LINES) -> str:
     left_out = len(lines) - most_lines + 1
     if left_out > 1:
         lines = [*lines[: most_lines - 2], f"  ... {left_out} more lines ...", lines[-1]]
+    return "\n".join(_narrowed(line) if len(line) > MOST_COLUMNS else line for line in lines)
+
+
+def _narrowed(line: str) -> str:
+    """The line without words in its middle: a command that is pasted must not hold half a path."""
     half = MOST_COLUMNS // 2
-    return "\n".join(
-        f"{line[:half]} ... {line[-half:]}" if len(line) > MOST_COLUMNS else line for line in lines
-    )
+    begin, end = line[:half].rpartition(" ")[0], line[-half:].partition(" ")[2]
+    return f"{begin or line[:half]} ... {end or line[-half:]}"
 
 
 def _is_about_the_pipeline(error: Exception) -> bool:

@@ -151,8 +151,8 @@ def refuse_others(claims: Iterable[Claim]) -> None:
     raise InvalidInput(
         f"{subject} made with other parameters:\n" + "\n".join(f"  {line}" for line in lines) + "\n"
         "Restore the value, or make it anew: pass the change with --params (it then gets folders "
-        f"of its own), or delete what was made{more}:\n"
-        f"  {shlex.join(['rm', '-r', *folders[:MOST_LINES]])}"
+        f"of its own), or delete what was made{more}: "
+        + shlex.join(["rm", "-r", *folders[:MOST_LINES]])
     )
 
 
