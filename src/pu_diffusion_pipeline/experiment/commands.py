@@ -14,9 +14,8 @@ if TYPE_CHECKING:  # the config loader imports this module, and pandas takes its
     import pandas as pd
 
 DEFAULT_BENCHMARK = "digits_even"
-PLAIN = re.compile(
-    r"[\w./+@~-]+"
-)  # text that needs no quotes in --params, if YAML reads it as text
+# Text that needs no quotes in --params, if YAML reads it as text.
+PLAIN = re.compile(r"[\w./+@~-]+")
 
 
 def pipelines_of(method: str) -> list[str]:

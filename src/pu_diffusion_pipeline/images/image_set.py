@@ -1,7 +1,6 @@
 """A set of images of one size with its origin: U, S, test images, samples."""
 
 import json
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pandas as pd
 from pu_diffusion_pipeline.errors import InvalidInput
 from pu_diffusion_pipeline.images.options import DataOptions
 from pu_diffusion_pipeline.images.sources import Source
-from pu_diffusion_pipeline.images.temporary import in_temporary_files
+from pu_diffusion_pipeline.images.temporary import in_file
 from pu_diffusion_pipeline.images.transforms import to_model_size
 
 
@@ -117,8 +116,5 @@ def read_images(source: Source, positions: np.ndarray, size: int, channels: int)
     shape = (len(positions), channels, size, size)
     if not len(positions):
         return np.empty(shape, np.uint8)
-    with in_temporary_files(), tempfile.TemporaryFile() as file:
-        for position in positions:
-            file.write(to_model_size(source.read(int(position)), size, channels).tobytes())
-        file.flush()
-        return np.memmap(file, np.uint8, "r", shape=shape)
+    each = (to_model_size(source.read(int(position)), size, channels) for position in positions)
+    return in_file(each, shape)

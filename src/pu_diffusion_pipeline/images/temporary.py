@@ -2,7 +2,7 @@
 
 import errno
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -31,6 +31,20 @@ def in_temporary_files() -> Iterator[None]:
         ) from error
 
 
+def in_file(parts: Iterable[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    """Images in a temporary file, so that memory does not grow with their number.
+
+    Args:
+        parts: of the images, uint8, in their order.
+        shape: of all together, of at least one.
+    """
+    with in_temporary_files(), tempfile.TemporaryFile() as file:
+        for part in parts:
+            file.write(part.tobytes())
+        file.flush()
+        return np.memmap(file, np.uint8, "r", shape=shape)
+
+
 def in_order(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """`images[rows]` in a temporary file: images that lie on disk stay there.
 
@@ -38,8 +52,6 @@ def in_order(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
         images: (N, C, H, W) uint8, at least one.
         rows: (n,) of them.
     """
-    with in_temporary_files(), tempfile.TemporaryFile() as file:
-        for start in range(0, len(rows), AT_ONCE):
-            file.write(images[rows[start : start + AT_ONCE]].tobytes())
-        file.flush()
-        return np.memmap(file, np.uint8, "r", shape=(len(rows), *images.shape[1:]))
+    starts = range(0, len(rows), AT_ONCE)
+    parts = (images[rows[start : start + AT_ONCE]] for start in starts)
+    return in_file(parts, (len(rows), *images.shape[1:]))
