@@ -170,6 +170,30 @@ def test_weights_that_the_judge_chose_are_said_to_be(metrics):
     assert words not in text(replace(changed(), metrics=metrics))
 
 
+@pytest.mark.parametrize(
+    ("sampling", "grid", "is_the_same"),
+    [
+        ({"sampler": "sde_dpm_solver++", "karras_sigmas": True}, Grid(5, 1), True),
+        ({"sampler": "sde_dpm_solver++", "karras_sigmas": True}, None, False),
+        ({"sampler": "dpm_solver++", "karras_sigmas": True}, Grid(5, 1), False),
+        ({"sampler": "ddim", "karras_sigmas": False}, Grid(5, 1), False),
+    ],
+)
+def test_the_card_says_with_what_the_samples_were_drawn(metrics, sampling, grid, is_the_same):
+    run = changed(data={"num_conditions": None}, sampling=sampling)
+    card = text(replace(run, metrics=metrics), grid=grid)
+    assert ("The samples below were drawn with another solver" in card) == is_the_same
+    assert ("Another solver is better with fewer steps" in card) != is_the_same
+    assert ("what it draws differs" in card) == (sampling["sampler"] != "ddim")
+
+
+@pytest.mark.parametrize("split", ["clean", "paper"])
+def test_the_card_says_what_the_judge_has_seen(metrics, split):
+    card = text(replace(changed(data={"judge_split": split}), metrics=metrics))
+    assert ("It saw none of them in training" in card) == (split == "clean")
+    assert ("these figures are too good" in card) == (split == "paper")
+
+
 @pytest.mark.parametrize("method", [name for name, facts in METHODS.items() if facts.trains])
 def test_every_method_has_a_card(method):
     card = text(replace(conditional_run(), method=method))
