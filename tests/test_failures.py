@@ -106,7 +106,8 @@ def test_a_long_message_keeps_its_beginning_and_its_way_out():
     folders = [f"/project/data/{number}" for number in range(200)]
     cut = told(InvalidInput(f"delete: rm -r {' '.join(folders)}"))
     assert len(cut) < 1000
-    assert {word for word in cut.split() if "/" in word} < set(folders)  # none is cut
+    paths = {word for word in cut.split() if "/" in word and "..." not in word}
+    assert paths < set(folders)  # half of one is marked
     with pytest.raises(click.UsageError) as shown, one_short_message():
         raise click.UsageError("\n".join(lines))
     assert len(shown.value.message.splitlines()) == MOST_LINES - USAGE_LINES

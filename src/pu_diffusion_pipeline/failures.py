@@ -142,10 +142,9 @@ def _shortened(text: str, most_lines: int = MOST_LINES) -> str:
 
 
 def _narrowed(line: str) -> str:
-    """The line without words in its middle: a command that is pasted must not hold half a path."""
+    """The line without its middle. No space before the dots: half a path would be another path."""
     half = MOST_COLUMNS // 2
-    begin, end = line[:half].rpartition(" ")[0], line[-half:].partition(" ")[2]
-    return f"{begin or line[:half]} ... {end or line[-half:]}"
+    return f"{line[:half]}...{line[-half:]}"
 
 
 def _is_about_the_pipeline(error: Exception) -> bool:
